@@ -1,0 +1,2 @@
+//! The `needle` command.
+fn main() {}

@@ -1,0 +1,3 @@
+//! Model files: reading, writing and quantising.
+
+pub mod config;

@@ -1,0 +1,182 @@
+//! The one error type of the crate: what is wrong, where, and what to do.
+//!
+//! Doubt is not an error: an unsure model hands off. An error is the caller's or a file's fault.
+
+use std::path::PathBuf;
+
+/// Result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong; the fields hold the values, the message says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A checkpoint is truncated, hostile, or does not have the promised shape.
+    #[error("checkpoint {origin}: {problem}")]
+    Checkpoint {
+        /// The file, or "buffer".
+        origin: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// `config.json` (or the pickle's config) is missing a field or holds an impossible value.
+    #[error("model config, {field}: {problem}")]
+    Config {
+        /// The field's name.
+        field: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A tokenizer file is damaged or of an unsupported kind.
+    #[error("tokenizer {origin}: {problem}")]
+    Tokenizer {
+        /// The file, or "buffer".
+        origin: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A tool definition cannot be understood.
+    #[error("tool {tool}, at {pointer:?}: {problem}")]
+    Tool {
+        /// The tool's name, or its index in the list such as `#3`.
+        tool: String,
+        /// JSON pointer into the tool definition; empty for the whole.
+        pointer: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// An input is larger than the model or the configured limit takes.
+    #[error("{what} is {actual}, the limit is {limit}")]
+    Limit {
+        /// What was measured, with its unit.
+        what: &'static str,
+        /// The value found.
+        actual: usize,
+        /// The largest value taken.
+        limit: usize,
+    },
+    /// An option has an impossible value.
+    #[error("option {name}: {problem}")]
+    Option {
+        /// The option's name.
+        name: &'static str,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A row of a data file cannot be read.
+    #[error("{origin}, line {line}: {problem}")]
+    Row {
+        /// The file.
+        origin: String,
+        /// Line number from 1.
+        line: usize,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The caller cancelled the call.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The caller's deadline passed before the call was finished.
+    #[error("the deadline passed before the call was finished")]
+    DeadlineExceeded,
+    /// A broken invariant of this library; please report it with the message.
+    #[error("internal error ({0}); please report it")]
+    Internal(String),
+}
+
+/// Stable identity of an [`Error`]: a number for C and a snake_case name for every other language.
+///
+/// Codes are never reused or renumbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i32)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// `io`
+    Io = 1,
+    /// `checkpoint`
+    Checkpoint = 2,
+    /// `config`
+    Config = 3,
+    /// `tokenizer`
+    Tokenizer = 4,
+    /// `tool`
+    Tool = 5,
+    /// `limit`
+    Limit = 6,
+    /// `option`
+    Option = 7,
+    /// `row`
+    Row = 8,
+    /// `cancelled`
+    Cancelled = 9,
+    /// `deadline_exceeded`
+    DeadlineExceeded = 10,
+    /// `internal`
+    Internal = 11,
+}
+
+impl ErrorCode {
+    /// Every code, in the order of its number.
+    pub const ALL: [Self; 11] = [
+        Self::Io,
+        Self::Checkpoint,
+        Self::Config,
+        Self::Tokenizer,
+        Self::Tool,
+        Self::Limit,
+        Self::Option,
+        Self::Row,
+        Self::Cancelled,
+        Self::DeadlineExceeded,
+        Self::Internal,
+    ];
+
+    /// The stable snake_case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Io => "io",
+            Self::Checkpoint => "checkpoint",
+            Self::Config => "config",
+            Self::Tokenizer => "tokenizer",
+            Self::Tool => "tool",
+            Self::Limit => "limit",
+            Self::Option => "option",
+            Self::Row => "row",
+            Self::Cancelled => "cancelled",
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl Error {
+    /// The stable identity of this error.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Io { .. } => ErrorCode::Io,
+            Self::Checkpoint { .. } => ErrorCode::Checkpoint,
+            Self::Config { .. } => ErrorCode::Config,
+            Self::Tokenizer { .. } => ErrorCode::Tokenizer,
+            Self::Tool { .. } => ErrorCode::Tool,
+            Self::Limit { .. } => ErrorCode::Limit,
+            Self::Option { .. } => ErrorCode::Option,
+            Self::Row { .. } => ErrorCode::Row,
+            Self::Cancelled => ErrorCode::Cancelled,
+            Self::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+            Self::Internal(_) => ErrorCode::Internal,
+        }
+    }
+
+    /// An I/O error with the file it happened on.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+}
