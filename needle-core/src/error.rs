@@ -92,7 +92,7 @@ pub enum Error {
     Internal(String),
 }
 
-/// Stable identity of an [`Error`]: a number for C and a snake_case name for every other language.
+/// Stable identity of an [`Error`]: a number for C and a `snake_case` name for every other language.
 ///
 /// Codes are never reused or renumbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -139,7 +139,7 @@ impl ErrorCode {
         Self::Internal,
     ];
 
-    /// The stable snake_case name.
+    /// The stable `snake_case` name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Io => "io",

@@ -4,15 +4,23 @@
 //! Data flows one way: tool definitions → [`tool`] → catalogue; query → prompt → encoder → decoder bound by
 //! [`grammar`] → calls → validation → confidence → decision.
 
+pub mod calibration;
+pub mod call;
 pub mod checkpoint;
+pub mod confidence;
 pub mod error;
 pub mod grammar;
 pub mod kernels;
 pub mod nn;
 pub mod prompt;
+pub mod router;
 pub mod tokenizer;
 pub mod tool;
+pub mod trace;
 pub mod validation;
 
+pub use call::ToolCall;
+pub use confidence::Confidence;
 pub use error::{Error, ErrorCode, Result};
+pub use router::{Decision, Grounding, HandoffReason, Options};
 pub use tokenizer::TokenId;

@@ -89,7 +89,7 @@ impl ModelConfig {
                 return Err(Error::Config { field, problem: format!("is {value}; must be 1 to {limit}") });
             }
         }
-        if self.d_model % self.num_heads != 0 || self.head_dim() % 2 != 0 {
+        if !self.d_model.is_multiple_of(self.num_heads) || !self.head_dim().is_multiple_of(2) {
             return Err(Error::Config {
                 field: "num_heads",
                 problem: format!(
@@ -98,7 +98,7 @@ impl ModelConfig {
                 ),
             });
         }
-        if self.num_heads % self.num_kv_heads != 0 {
+        if !self.num_heads.is_multiple_of(self.num_kv_heads) {
             return Err(Error::Config {
                 field: "num_kv_heads",
                 problem: format!("{} does not divide num_heads {}", self.num_kv_heads, self.num_heads),
