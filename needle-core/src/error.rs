@@ -180,3 +180,60 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One error of every code with the message that a user sees; a new code must be added here.
+    #[test]
+    fn every_code_has_a_message_that_says_what_where_and_what_to_do() {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let examples = [
+            (Error::io("m/config.json", missing), "m/config.json: no such file"),
+            (
+                Error::Checkpoint { origin: "m.pkl".into(), problem: "ends inside a string".into() },
+                "checkpoint m.pkl: ends inside a string",
+            ),
+            (
+                Error::Config { field: "d_model", problem: "is 0; must be 1 to 16384".into() },
+                "model config, d_model: is 0; must be 1 to 16384",
+            ),
+            (
+                Error::Tokenizer { origin: "tokenizer.json".into(), problem: "is not JSON".into() },
+                "tokenizer tokenizer.json: is not JSON",
+            ),
+            (
+                Error::Tool {
+                    tool: "set_timer".into(),
+                    pointer: "/parameters/properties/minutes".into(),
+                    problem: "\"type\" is \"int\"; JSON Schema says \"integer\"".into(),
+                },
+                "tool set_timer, at \"/parameters/properties/minutes\": \"type\" is \"int\"; JSON Schema says \"integer\"",
+            ),
+            (
+                Error::Limit { what: "the number of tools", actual: 5000, limit: 4096 },
+                "the number of tools is 5000, the limit is 4096",
+            ),
+            (
+                Error::Option { name: "threshold", problem: "is 2; must be 0 to 1".into() },
+                "option threshold: is 2; must be 0 to 1",
+            ),
+            (
+                Error::Row { origin: "rows.jsonl".into(), line: 3, problem: "has no \"query\"".into() },
+                "rows.jsonl, line 3: has no \"query\"",
+            ),
+            (Error::Cancelled, "the call was cancelled"),
+            (Error::DeadlineExceeded, "the deadline passed before the call was finished"),
+            (Error::Internal("empty mask".into()), "internal error (empty mask); please report it"),
+        ];
+        let codes: Vec<ErrorCode> = examples.iter().map(|(error, _)| error.code()).collect();
+        assert_eq!(codes, ErrorCode::ALL);
+        for (error, message) in examples {
+            assert_eq!(error.to_string(), message);
+        }
+        for (index, code) in ErrorCode::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, index + 1, "{}", code.name());
+        }
+    }
+}

@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod confidence;
 pub mod error;
 pub mod grammar;
+pub mod grounding;
 pub mod kernels;
 pub mod nn;
 pub mod prompt;

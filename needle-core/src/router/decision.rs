@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::ToolCall;
 use crate::confidence::Confidence;
+use crate::grounding::UngroundedArgument;
 
 /// Why the engine does not answer itself. Names are stable: dashboards count them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -70,17 +71,6 @@ pub struct Timings {
     pub decode_ms: f64,
     /// The whole decision.
     pub total_ms: f64,
-}
-
-/// A string argument that the query does not contain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct UngroundedArgument {
-    /// Index of the call.
-    pub call: usize,
-    /// JSON pointer into its arguments.
-    pub pointer: String,
-    /// The value.
-    pub value: String,
 }
 
 /// Calls to make, or a hand-off.

@@ -3,5 +3,5 @@
 mod decision;
 mod options;
 
-pub use decision::{Decision, HandoffReason, Timings, UngroundedArgument};
+pub use decision::{Decision, HandoffReason, Timings};
 pub use options::{Grounding, Options};
