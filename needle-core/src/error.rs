@@ -53,6 +53,16 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A tool that only the model's provider can run, or that takes no JSON arguments.
+    #[error(
+        "tool {tool} of type {kind:?} cannot be called locally: only functions with JSON arguments can; leave it out or hand the request off"
+    )]
+    ProviderTool {
+        /// The tool's name, or its index in the list such as `#3`.
+        tool: String,
+        /// The kind as given, such as `web_search`.
+        kind: String,
+    },
     /// An input is larger than the model or the configured limit takes.
     #[error("{what} is {actual}, the limit is {limit}")]
     Limit {
@@ -121,11 +131,13 @@ pub enum ErrorCode {
     DeadlineExceeded = 10,
     /// `internal`
     Internal = 11,
+    /// `provider_tool`
+    ProviderTool = 12,
 }
 
 impl ErrorCode {
     /// Every code, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Io,
         Self::Checkpoint,
         Self::Config,
@@ -137,6 +149,7 @@ impl ErrorCode {
         Self::Cancelled,
         Self::DeadlineExceeded,
         Self::Internal,
+        Self::ProviderTool,
     ];
 
     /// The stable `snake_case` name.
@@ -153,6 +166,7 @@ impl ErrorCode {
             Self::Cancelled => "cancelled",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Internal => "internal",
+            Self::ProviderTool => "provider_tool",
         }
     }
 }
@@ -166,6 +180,7 @@ impl Error {
             Self::Config { .. } => ErrorCode::Config,
             Self::Tokenizer { .. } => ErrorCode::Tokenizer,
             Self::Tool { .. } => ErrorCode::Tool,
+            Self::ProviderTool { .. } => ErrorCode::ProviderTool,
             Self::Limit { .. } => ErrorCode::Limit,
             Self::Option { .. } => ErrorCode::Option,
             Self::Row { .. } => ErrorCode::Row,
@@ -226,6 +241,10 @@ mod tests {
             (Error::Cancelled, "the call was cancelled"),
             (Error::DeadlineExceeded, "the deadline passed before the call was finished"),
             (Error::Internal("empty mask".into()), "internal error (empty mask); please report it"),
+            (
+                Error::ProviderTool { tool: "#0".into(), kind: "web_search".into() },
+                "tool #0 of type \"web_search\" cannot be called locally: only functions with JSON arguments can; leave it out or hand the request off",
+            ),
         ];
         let codes: Vec<ErrorCode> = examples.iter().map(|(error, _)| error.code()).collect();
         assert_eq!(codes, ErrorCode::ALL);
