@@ -1,0 +1,34 @@
+//! The retrieval head: one unit vector per sequence, compared by cosine.
+
+use ndarray::{Array1, Array2, Axis};
+
+use super::encoder::EncoderOutput;
+use super::linear::Linear;
+use super::weights::Weights;
+
+/// Keeps the norm above zero for a vector of zeros; it is added inside the root, as in training.
+const EPSILON: f32 = 1e-12;
+
+/// Dense(D/4, bias) → `ReLU` → Dense(C).
+#[derive(Clone, Debug)]
+pub struct ContrastiveHead {
+    pub(crate) hidden: Linear,    // D → D/4
+    pub(crate) bias: Array1<f32>, // (D/4)
+    pub(crate) proj: Linear,      // D/4 → C
+}
+
+/// The retrieval embedding (C) of a sequence, of length 1: the mean of the encoder's rows through the head.
+///
+/// An empty sequence counts as a mean of zeros.
+pub fn embed(weights: &Weights, output: &EncoderOutput) -> Vec<f32> {
+    let head = &weights.contrastive;
+    let mean = output.hidden().sum_axis(Axis(0)) / output.len().max(1) as f32; // (D)
+    let mut hidden = Array2::zeros((1, head.bias.len())); // (1, D/4)
+    head.hidden.forward(&mean.insert_axis(Axis(0)), &mut hidden);
+    hidden += &head.bias;
+    hidden.mapv_inplace(|x| x.max(0.0));
+    let mut embedding = Array2::zeros((1, head.proj.outputs())); // (1, C)
+    head.proj.forward(&hidden, &mut embedding);
+    let length = (embedding.iter().map(|x| x * x).sum::<f32>() + EPSILON).sqrt();
+    embedding.iter().map(|x| x / length).collect()
+}

@@ -1,0 +1,69 @@
+//! The copy head: a pointer over the source tokens beside the vocabulary (pointer-generator, See et al. 2017).
+//!
+//! `w = softmax_j((W_q h)·(W_k m_j) / sqrt(D))`, `g = sigmoid(w_g·h + b)`, and
+//! `p(v) = (1-g)·softmax(logits)(v) + g·Σ_j w_j·[token_j = v]`, where h is the decoder's final-normed hidden row
+//! and m the encoder's rows of all source tokens.
+
+use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Axis, s};
+
+use super::decoder::CrossKv;
+use super::linear::Linear;
+use super::weights::{Weights, sigmoid};
+use crate::error::{Error, Result};
+use crate::kernels;
+
+/// Weights of the copy head.
+#[derive(Clone, Debug)]
+pub struct CopyHead {
+    pub(crate) q_proj: Linear,    // D → D
+    pub(crate) k_proj: Linear,    // D → D
+    pub(crate) gate: Array1<f32>, // (D)
+    pub(crate) gate_bias: f32,
+}
+
+/// Where a token would be copied from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CopyAttention {
+    /// Probability g of copying instead of generating; 0 where there is no source token.
+    pub gate: f32,
+    /// Probability of each source token given that one is copied, in the order of the pieces; they sum to 1.
+    pub weights: Vec<f32>,
+}
+
+impl CopyHead {
+    /// `W_k m` for an encoder output `m` (T, D).
+    pub(crate) fn keys(&self, output: &ArrayRef2<f32>) -> Array2<f32> {
+        let mut keys = Array2::zeros((output.nrows(), self.k_proj.outputs()));
+        self.k_proj.forward(output, &mut keys);
+        keys
+    }
+}
+
+/// The pointer of one decoder row (D) over the source tokens of `cross`; `None` if the network has no copy head.
+///
+/// # Errors
+/// [`Error::Internal`] if `cross` was made for another network.
+pub fn copy_attention(
+    weights: &Weights,
+    cross: &CrossKv,
+    hidden: &ArrayRef1<f32>,
+) -> Result<Option<CopyAttention>> {
+    let Some(head) = &weights.copy_head else { return Ok(None) };
+    let d_model = weights.config.d_model;
+    let mut query = Array2::zeros((1, d_model));
+    head.q_proj.forward(&hidden.view().insert_axis(Axis(0)), &mut query);
+    let mut scores = Array2::zeros((1, cross.len())); // (1, S)
+    let mut start = 0;
+    for piece in cross.pieces() {
+        let Some(keys) = piece.copy_keys.as_ref().filter(|keys| keys.ncols() == d_model) else {
+            return Err(Error::Internal("a cross-attention piece was made by another network".into()));
+        };
+        let end = start + piece.len();
+        kernels::matmul_transposed(&query, keys, &mut scores.slice_mut(s![.., start..end]));
+        start = end;
+    }
+    kernels::softmax(&mut scores.row_mut(0), 1.0 / (d_model as f32).sqrt());
+    let gate =
+        if cross.is_empty() { 0.0 } else { sigmoid(kernels::dot(&head.gate, hidden) + head.gate_bias) };
+    Ok(Some(CopyAttention { gate, weights: scores.into_iter().collect() }))
+}
