@@ -74,7 +74,7 @@ impl Attention {
     pub(crate) fn add_gated<'a>(
         &self,
         gate: f32,
-        pieces: impl Iterator<Item = KvView<'a>> + Clone,
+        pieces: &(impl Iterator<Item = KvView<'a>> + Clone),
         visible: Visible,
         buffers: &mut Buffers,
     ) {
@@ -91,7 +91,7 @@ impl Attention {
 fn attend<'a>(
     heads: Heads,
     queries: &ArrayRef2<f32>,
-    pieces: impl Iterator<Item = KvView<'a>> + Clone,
+    pieces: &(impl Iterator<Item = KvView<'a>> + Clone),
     visible: Visible,
     scores: &mut Scores,
     out: &mut ArrayRef2<f32>,

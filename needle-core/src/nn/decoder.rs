@@ -164,12 +164,12 @@ fn run(
         layer.self_norm.forward(&buffers.x, &mut buffers.normed);
         attention.keys_values(&buffers.normed, Some(&rotation), cache.extend(tokens.len()));
         attention.queries(&buffers.normed, Some(&rotation), &mut buffers.queries);
-        attention.add_gated(layer.self_gate, once(cache.view()), Visible::Causal, &mut buffers);
+        attention.add_gated(layer.self_gate, &once(cache.view()), Visible::Causal, &mut buffers);
 
         let attention = &layer.cross_attention;
         layer.cross_norm.forward(&buffers.x, &mut buffers.normed);
         attention.queries(&buffers.normed, None, &mut buffers.queries);
-        attention.add_gated(layer.cross_gate, cross.layer(index), Visible::All, &mut buffers);
+        attention.add_gated(layer.cross_gate, &cross.layer(index), Visible::All, &mut buffers);
     }
     let mut hidden = Array2::zeros(buffers.x.dim());
     weights.decoder_norm.forward(&buffers.x, &mut hidden);

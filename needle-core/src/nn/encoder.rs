@@ -107,7 +107,7 @@ fn run(
         attention.keys_values(&buffers.normed, Some(&rotation), own.view_mut());
         attention.queries(&buffers.normed, Some(&rotation), &mut buffers.queries);
         let pieces = segments.iter().map(|segment| segment.layers[index].view()).chain(once(own.view()));
-        attention.add_gated(layer.gate, pieces, Visible::All, &mut buffers);
+        attention.add_gated(layer.gate, &pieces, Visible::All, &mut buffers);
         keep(own);
     }
     let mut hidden = Array2::zeros(buffers.x.dim());

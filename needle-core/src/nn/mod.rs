@@ -16,3 +16,10 @@ pub mod norm;
 pub mod rope;
 mod scratch;
 pub mod weights;
+
+#[cfg(test)]
+fn assert_close(found: &ndarray::Array2<f32>, expected: &ndarray::Array2<f32>, tolerance: f32) {
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance;
+    assert_eq!(found.dim(), expected.dim());
+    assert!(found.iter().zip(expected).all(close), "found {found}, expected {expected}");
+}

@@ -45,6 +45,7 @@ impl ZcRmsNorm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::assert_close;
     use ndarray::{arr1, arr2};
 
     #[test]
@@ -55,7 +56,7 @@ mod tests {
         let mut out = x.clone();
         norm.forward(&x, &mut out);
         let expected = arr2(&[[1.272_792_2, 0.848_528_1], [0.0, 0.0]]);
-        assert!(out.abs_diff_eq(&expected, 1e-6), "{out}");
+        assert_close(&out, &expected, 1e-6);
     }
 
     #[test]
@@ -64,6 +65,6 @@ mod tests {
         let mut x = arr2(&[[3.0, 4.0, 300.0, 400.0]]);
         norm.forward_heads(&mut x);
         let expected = arr2(&[[0.848_528_1, 1.131_370_8, 0.848_528_1, 1.131_370_8]]);
-        assert!(x.abs_diff_eq(&expected, 1e-6), "{x}");
+        assert_close(&x, &expected, 1e-6);
     }
 }

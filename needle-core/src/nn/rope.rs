@@ -52,6 +52,7 @@ impl Rotation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::assert_close;
     use ndarray::arr2;
 
     #[test]
@@ -66,7 +67,7 @@ mod tests {
             0.909_297_4 + 3.0 * -0.416_146_8,
             2.0 * 0.198_669_3 + 4.0 * 0.980_066_6,
         ]]);
-        assert!(x.abs_diff_eq(&expected, 1e-5), "{x}");
+        assert_close(&x, &expected, 1e-5);
     }
 
     #[test]
@@ -76,6 +77,6 @@ mod tests {
         rope.rotation(0, 2).apply(&mut x);
         let (sin, cos) = 1.0_f32.sin_cos();
         let expected = arr2(&[[1.0, 0.0, 0.0, 1.0], [cos, sin, -sin, cos]]);
-        assert!(x.abs_diff_eq(&expected, 1e-6), "{x}");
+        assert_close(&x, &expected, 1e-6);
     }
 }

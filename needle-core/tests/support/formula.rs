@@ -88,10 +88,16 @@ pub fn leaves(sizes: Sizes) -> Vec<(String, Vec<usize>)> {
 
 /// Values of one published leaf, row-major, rounded to f16 as the checkpoint stores them.
 pub fn values(path: &str, shape: &[usize]) -> Vec<f32> {
+    values_in(path, shape, 0..shape.iter().product())
+}
+
+/// The values of a range of a leaf's flat indices.
+fn values_in(path: &str, shape: &[usize], range: std::ops::Range<usize>) -> Vec<f32> {
     let seed = fnv1a64(path);
     let s = scale(path, shape);
-    let count: u64 = shape.iter().map(|&n| n as u64).product();
-    (1..=count).map(|k| half::f16::from_f32(s * uniform(k, seed)).to_f32()).collect()
+    (range.start as u64 + 1..=range.end as u64)
+        .map(|k| half::f16::from_f32(s * uniform(k, seed)).to_f32())
+        .collect()
 }
 
 /// One of this project's tensors (`encoder.layers.0.attn_gate`, …): its shape and its values, unstacked from the
@@ -99,19 +105,21 @@ pub fn values(path: &str, shape: &[usize]) -> Vec<f32> {
 pub fn tensor(name: &str, sizes: Sizes) -> Option<(Vec<usize>, Vec<f32>)> {
     let (path, layer) = published(name)?;
     let (_, shape) = leaves(sizes).into_iter().find(|(leaf, _)| *leaf == path)?;
-    let mut values = values(&path, &shape);
+    let mut range = 0..shape.iter().product();
+    let stacked = shape.clone();
     let mut shape = shape;
     if let Some(layer) = layer {
         let layers = shape.remove(0);
         if layer >= layers {
             return None;
         }
-        let count = values.len() / layers;
-        values = values[layer * count..][..count].to_vec();
+        let count = range.end / layers;
+        range = layer * count..(layer + 1) * count;
         if shape.is_empty() {
             shape = vec![1];
         }
     }
+    let values = values_in(&path, &stacked, range);
     if path.ends_with("kernel") {
         let (input, output) = (shape[0], shape[1]);
         let transposed =

@@ -1,0 +1,64 @@
+//! Networks with weights by formula, for tests and benches.
+//! Include beside `formula`: `#[path = "support/network.rs"] mod network;`.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "every test binary includes this file and uses its own part of it"
+)]
+
+use needle_core::TokenId;
+use needle_core::checkpoint::config::{Layout, ModelConfig};
+use needle_core::error::{Error, Result};
+use needle_core::nn::weights::{Source, Weights};
+
+use crate::formula::{self, Sizes};
+
+/// Tensors by formula; the copy head, which published checkpoints lack, is filled in the same way.
+pub struct FormulaSource(pub Sizes);
+
+impl Source for FormulaSource {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        if name.starts_with("copy.") {
+            return Ok(formula::values(name, shape));
+        }
+        let (found, values) = formula::tensor(name, self.0)
+            .ok_or_else(|| Error::Internal(format!("the formula has no tensor {name}")))?;
+        assert_eq!(found, shape, "{name}");
+        Ok(values)
+    }
+}
+
+/// The configuration of these sizes.
+pub fn config(sizes: Sizes, copy_head: bool) -> ModelConfig {
+    ModelConfig {
+        vocab_size: sizes.vocab_size,
+        d_model: sizes.d_model,
+        num_heads: sizes.num_heads,
+        num_kv_heads: sizes.num_kv_heads,
+        num_encoder_layers: sizes.num_encoder_layers,
+        num_decoder_layers: sizes.num_decoder_layers,
+        rope_theta: 10_000.0,
+        contrastive_dim: sizes.contrastive_dim,
+        max_seq_len: 1024,
+        pad_token_id: 0,
+        layout: Layout::Isolated,
+        copy_head,
+    }
+}
+
+/// A network of these sizes.
+pub fn weights(sizes: Sizes, copy_head: bool) -> Weights {
+    Weights::load(&config(sizes, copy_head), &mut FormulaSource(sizes)).unwrap()
+}
+
+/// `count` tokens that look random and depend only on `seed`.
+pub fn tokens(sizes: Sizes, seed: u32, count: usize) -> Vec<TokenId> {
+    let vocab = u32::try_from(sizes.vocab_size).unwrap();
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        TokenId((state >> 8) % vocab)
+    };
+    (0..count).map(|_| next()).collect()
+}
