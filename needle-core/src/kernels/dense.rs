@@ -65,3 +65,52 @@ fn dot_contiguous(a: &[f32], b: &[f32]) -> f32 {
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
     sums.iter().sum::<f32>() + rest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array2, s};
+
+    /// Small whole numbers: every order of additions gives the same sum, so results are compared exactly.
+    fn matrix(rows: usize, columns: usize) -> Array2<f32> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| ((7 * i + 3 * j + i * j) % 11) as f32 - 5.0)
+    }
+
+    fn product(x: &Array2<f32>, y: &Array2<f32>) -> Array2<f32> {
+        Array2::from_shape_fn((x.nrows(), y.ncols()), |(i, j)| {
+            (0..x.ncols()).map(|k| x[[i, k]] * y[[k, j]]).sum()
+        })
+    }
+
+    #[test]
+    fn products_equal_plain_loops_at_every_edge_of_the_blocks() {
+        for rows in [0, 1, FEW_ROWS, FEW_ROWS + 1, 9] {
+            for inner in [0, 1, LANES - 1, LANES, LANES + 1, 40] {
+                for columns in [0, 1, 5, 16] {
+                    let (x, w) = (matrix(rows, inner), matrix(columns, inner));
+                    let mut out = Array2::from_elem((rows, columns), f32::NAN);
+                    matmul_transposed(&x, &w, &mut out);
+                    assert_eq!(out, product(&x, &w.t().to_owned()), "{rows} {inner} {columns}");
+
+                    let v = matrix(inner, columns);
+                    let mut sum = Array2::ones((rows, columns));
+                    matmul_add(&x, &v, &mut sum);
+                    assert_eq!(sum, product(&x, &v) + 1.0, "{rows} {inner} {columns}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn columns_of_wider_arrays_and_transposed_arrays_are_read_in_place() {
+        let (wide, x) = (matrix(6, 30), matrix(2, 10));
+        let part = wide.slice(s![.., 10..20]);
+        let mut out = Array2::zeros((2, 6));
+        matmul_transposed(&x, &part, &mut out);
+        assert_eq!(out, product(&x, &part.t().to_owned()));
+
+        let turned = matrix(10, 6);
+        matmul_transposed(&x, &turned.t(), &mut out);
+        assert_eq!(out, product(&x, &turned));
+    }
+}

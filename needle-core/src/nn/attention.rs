@@ -143,3 +143,50 @@ fn for_each_piece<'a>(
         start = end;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::assert_close;
+    use ndarray::{Array2, arr2};
+
+    /// One query head of width 1 whose score for key k is `q·k`; exp(ln 3) = 3.
+    const ONE: Heads = Heads { num_heads: 1, num_kv_heads: 1, head_dim: 1 };
+
+    fn attend_to(q: &Array2<f32>, kv: &[[Array2<f32>; 2]], visible: Visible, heads: Heads) -> Array2<f32> {
+        let pieces = kv.iter().map(|[k, v]| KvView { keys: k.view(), values: v.view() });
+        let mut out = Array2::from_elem(q.dim(), f32::NAN);
+        attend(heads, q, &pieces, visible, &mut Scores::default(), &mut out);
+        out
+    }
+
+    #[test]
+    fn weights_are_the_softmax_of_scores_over_all_pieces() {
+        // Scores 0 | ln 3, 0 → weights 1/5 | 3/5, 1/5; values 5 | 10, 20 → 1 + 6 + 4.
+        let first = [arr2(&[[0.0]]), arr2(&[[5.0]])];
+        let second = [arr2(&[[3.0_f32.ln()], [0.0]]), arr2(&[[10.0], [20.0]])];
+        let out = attend_to(&arr2(&[[1.0]]), &[first, second], Visible::All, ONE);
+        assert_close(&out, &arr2(&[[11.0]]), 1e-5);
+    }
+
+    #[test]
+    fn causal_queries_see_keys_up_to_their_own() {
+        // Three keys, two queries: the first sees two values (mean 15), the second all three (mean 20).
+        let kv = [Array2::zeros((3, 1)), arr2(&[[10.0], [20.0], [30.0]])];
+        let out = attend_to(&arr2(&[[1.0], [1.0]]), &[kv], Visible::Causal, ONE);
+        assert_close(&out, &arr2(&[[15.0], [20.0]]), 1e-5);
+    }
+
+    #[test]
+    fn consecutive_query_heads_share_a_key_value_head() {
+        let heads = Heads { num_heads: 4, num_kv_heads: 2, head_dim: 1 };
+        let kv = [arr2(&[[1.0, 1.0]]), arr2(&[[7.0, 9.0]])];
+        let out = attend_to(&Array2::ones((1, 4)), &[kv], Visible::All, heads);
+        assert_close(&out, &arr2(&[[7.0, 7.0, 9.0, 9.0]]), 0.0);
+    }
+
+    #[test]
+    fn no_key_gives_zero() {
+        assert_close(&attend_to(&arr2(&[[1.0]]), &[], Visible::All, ONE), &arr2(&[[0.0]]), 0.0);
+    }
+}
