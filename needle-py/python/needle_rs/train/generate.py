@@ -1,0 +1,269 @@
+"""Groups of training examples: one catalogue of tools shared by many queries."""
+
+import gzip
+import json
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from .prompt import snake_case
+from .templates import HARD_DOMAINS, Split, Templates, fill
+
+
+@dataclass
+class Tool:
+    """A tool as shown to the model; `key` finds it again in its source."""
+
+    name: str
+    description: str
+    parameters: dict
+    key: object
+    renamed: dict[str, str]
+
+
+@dataclass
+class Example:
+    query: str
+    calls: list[dict]
+
+
+@dataclass
+class Group:
+    tools: list[Tool]
+    examples: list[Example]
+
+
+def order_arguments(arguments: dict, parameters: dict) -> dict:
+    """Arguments in the order of the schema's properties, the order in which the grammar writes them."""
+    properties = list(parameters.get("properties") or {})
+    return {k: arguments[k] for k in sorted(arguments, key=properties.index)}
+
+
+def identity(record: dict) -> tuple[str, str]:
+    """Two domains may each have a tool of one name."""
+    return record["domain"], record["tool"]["name"]
+
+
+def show(record: dict, rng: random.Random, vary: bool) -> Tool:
+    """A template tool under its own or (with `vary`) a borrowed name, description and parameter names."""
+    tool, aliases = record["tool"], record.get("aliases", {})
+    name, description, renamed = tool["name"], tool["description"], {}
+    properties = dict(tool["parameters"].get("properties") or {})
+    if vary:
+        if aliases.get("names") and rng.random() < 0.5:
+            name = rng.choice(aliases["names"])
+        if aliases.get("descriptions") and rng.random() < 0.5:
+            description = rng.choice(aliases["descriptions"])
+        for key, others in (aliases.get("params") or {}).items():
+            if key in properties and others and rng.random() < 0.4:
+                other = rng.choice(others)
+                if other not in properties and other not in renamed.values():
+                    renamed[key] = other
+        order = list(properties)
+        if rng.random() < 0.5:
+            rng.shuffle(order)
+        properties = {k: properties[k] for k in order}
+        if rng.random() < 0.15:
+            properties = {k: {n: x for n, x in v.items() if n != "description"} for k, v in properties.items()}
+    parameters = {
+        **tool["parameters"],
+        "properties": {renamed.get(k, k): v for k, v in properties.items()},
+        "required": [renamed.get(k, k) for k in tool["parameters"].get("required") or []],
+    }
+    return Tool(snake_case(name), description, parameters, identity(record), renamed)
+
+
+class TemplateSource:
+    """Groups from the hand-written templates of one split; the tools around come from `pool`."""
+
+    def __init__(self, split: Split, pool: Split, lexicons: dict, vary: bool = True):
+        self.split, self.pool, self.lexicons, self.vary = split, pool, lexicons, vary
+        self.domains = [d for d in split.tools if split.tools[d]]
+        self.weights = [len(split.tools[d]) ** 0.5 for d in self.domains]
+
+    def group(self, rng: random.Random, num_tools: int, num_examples: int) -> Group:
+        domain = rng.choices(self.domains, self.weights)[0]
+        own = self.split.tools[domain]
+        multi = [m for m in self.split.multi.get(domain, [])] if rng.random() < 0.5 and num_tools > 1 else []
+        rng.shuffle(multi)
+        multi = multi[:3]
+        needed = {c["name"] for m in multi for c in m["calls"]}
+        pool = {r["tool"]["name"]: r for r in self.pool.tools.get(domain, [])} | {r["tool"]["name"]: r for r in own}
+        if not needed <= set(pool):
+            multi, needed = [], set()
+        chosen = [pool[n] for n in sorted(needed)]
+        others = [r for r in own if r["tool"]["name"] not in needed]
+        mixed = rng.random() < 0.4
+        take = max(1 if not chosen else 0, (num_tools + 1) // 2 - len(chosen) if mixed else num_tools - len(chosen))
+        chosen += rng.sample(others, min(take, len(others)))
+        while len(chosen) < num_tools:
+            where = domain if not mixed and rng.random() < 0.7 else rng.choice(list(self.pool.tools))
+            record = rng.choice(self.pool.tools[where]) if self.pool.tools.get(where) else None
+            if record is None or any(identity(record) == identity(c) for c in chosen):
+                mixed = True
+                continue
+            chosen.append(record)
+        rng.shuffle(chosen)
+        tools = self._distinct([show(r, rng, self.vary) for r in chosen])
+        by_key = {t.key: t for t in tools}
+        askable = [r for r in own if identity(r) in by_key]
+        multi = [m for m in multi if all((domain, c["name"]) in by_key for c in m["calls"])]
+        domains = {domain for domain, _ in by_key}
+        examples = []
+        while len(examples) < num_examples:
+            kind = rng.random()
+            if kind < 0.1 and multi:
+                examples.append(self._multi(rng.choice(multi), by_key, rng))
+            elif kind < 0.26:
+                examples.append(self._none(domain, domains, by_key, rng))
+            elif askable:
+                record = rng.choice(askable)
+                examples.append(self._single(record, by_key[identity(record)], rng))
+        return Group(tools, examples)
+
+    @staticmethod
+    def _distinct(tools: list[Tool]) -> list[Tool]:
+        seen: dict[str, Tool] = {}
+        for tool in tools:
+            seen.setdefault(tool.name, tool)
+        return list(seen.values())
+
+    def _single(self, record: dict, tool: Tool, rng: random.Random) -> Example:
+        row = rng.choice(record["queries"])
+        text, arguments = fill(row["q"], row.get("args", {}), record.get("slots", {}), self.lexicons, rng)
+        return self._say(text, [self._call(tool, arguments)], [tool], rng)
+
+    def _multi(self, record: dict, by_key: dict, rng: random.Random) -> Example:
+        calls = record["calls"]
+        text, arguments = fill(record["q"], [c["args"] for c in calls], record.get("slots", {}), self.lexicons, rng)
+        tools = [by_key[record["domain"], c["name"]] for c in calls]
+        return self._say(text, [self._call(t, a) for t, a in zip(tools, arguments, strict=True)], tools, rng)
+
+    def _none(self, domain: str, domains: set[str], by_key: dict, rng: random.Random) -> Example:
+        """A request that no shown tool serves: a record of the only domain shown, or a request of another domain."""
+        records = self.split.none.get(domain) or []
+        if domains == {domain} and records and rng.random() < 0.6:
+            record = rng.choice(records)
+            text, _ = fill(record["q"], {}, record.get("slots", {}), self.lexicons, rng)
+            return self._say(text, [], [], rng)
+        elsewhere = [d for d in self.pool.tools if d not in domains and d not in HARD_DOMAINS and self.pool.tools[d]]
+        if not elsewhere:
+            return self._say(rng.choice(self.lexicons["chatter"]), [], [], rng)
+        record = rng.choice(self.pool.tools[rng.choice(elsewhere)])
+        row = rng.choice(record["queries"])
+        text, _ = fill(row["q"], {}, record.get("slots", {}), self.lexicons, rng)
+        return self._say(text, [], [], rng)
+
+    @staticmethod
+    def _call(tool: Tool, arguments: dict) -> dict:
+        arguments = {tool.renamed.get(k, k): v for k, v in arguments.items()}
+        return {"name": tool.name, "arguments": order_arguments(arguments, tool.parameters)}
+
+    def _say(self, text: str, calls: list[dict], tools: list[Tool], rng: random.Random) -> Example:
+        """The request in one of the ways people write: lower case, a greeting, a thank you, a full stop."""
+        if not self.vary:
+            return Example(text, calls)
+        if rng.random() < 0.35:
+            text = text.lower()
+            calls = [
+                {**c, "arguments": _lower_copies(c["arguments"], t.parameters, text)}
+                for c, t in zip(calls, tools, strict=True)
+            ]
+        elif rng.random() < 0.3:
+            text = text[:1].upper() + text[1:]
+        if rng.random() < 0.1:
+            text = f"{rng.choice(self.lexicons['filler_prefix'])} {text}"
+        if rng.random() < 0.1:
+            text = f"{text} {rng.choice(self.lexicons['filler_suffix'])}"
+        elif rng.random() < 0.2 and text[-1:].isalnum():
+            text += "?" if text.split(" ", 1)[0].lower() in ("what", "how", "can", "could", "is", "who", "when") else "."
+        return Example(text, calls)
+
+
+def _lower_copies(arguments: dict, parameters: dict, text: str) -> dict:
+    """Lower-cases the strings that were copied from a request that is now lower case."""
+
+    def lower(value: object, schema: dict) -> object:
+        if isinstance(value, str) and "enum" not in schema and value.lower() in text:
+            return value.lower()
+        if isinstance(value, list):
+            return [lower(v, schema.get("items") or {}) for v in value]
+        if isinstance(value, dict):
+            properties = schema.get("properties") or {}
+            return {k: lower(v, properties.get(k, {})) for k, v in value.items()}
+        return value
+
+    return lower(arguments, parameters)
+
+
+class RowSource:
+    """Groups from public rows: the catalogue of one row, with other rows of the same tools around it."""
+
+    def __init__(self, path: Path):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            self.rows = [json.loads(line) for line in file]
+        self.by_tool: dict[str, list[int]] = defaultdict(list)
+        for index, row in enumerate(self.rows):
+            for call in row["answers"]:
+                tool = next((t for t in row["tools"] if t["name"] == call["name"]), None)
+                if tool is not None:
+                    self.by_tool[json.dumps(tool, sort_keys=True)].append(index)
+
+    def group(self, rng: random.Random, num_tools: int, num_examples: int) -> Group:
+        anchor = rng.choice(self.rows)
+        answered = {c["name"] for c in anchor["answers"]}
+        raw = [t for t in anchor["tools"] if t["name"] in answered]
+        rest = [t for t in anchor["tools"] if t["name"] not in answered]
+        raw += rng.sample(rest, min(len(rest), max(0, num_tools - len(raw))))
+        rng.shuffle(raw)
+        tools, shown = [], {}
+        for tool in raw:
+            name = snake_case(tool["name"]) or "tool"
+            if name not in shown:
+                shown[name] = json.dumps(tool, sort_keys=True)
+                tools.append(Tool(name, tool["description"], tool["parameters"], tool["name"], {}))
+        by_key = {t.key: t for t in tools}
+        candidates = [i for text in shown.values() for i in self.by_tool.get(text, ())]
+        examples = [e for e in [self._example(anchor, by_key)] if e]
+        for _ in range(num_examples * 2):
+            if len(examples) >= num_examples or not candidates:
+                break
+            if rng.random() < 0.12:
+                row = rng.choice(self.rows)
+                if row["answers"] and not any(t["name"] in by_key for t in row["tools"]):
+                    examples.append(Example(row["query"], []))
+                continue
+            example = self._example(self.rows[rng.choice(candidates)], by_key)
+            if example:
+                examples.append(example)
+        return Group(tools, examples)
+
+    @staticmethod
+    def _example(row: dict, by_key: dict[str, Tool]) -> Example | None:
+        calls = []
+        for call in row["answers"]:
+            tool = by_key.get(call["name"])
+            known = tool and set(call["arguments"]) <= set(tool.parameters.get("properties") or {})
+            if not known:
+                return None
+            arguments = order_arguments(call["arguments"], tool.parameters)
+            calls.append({"name": tool.name, "arguments": arguments})
+        return Example(row["query"], calls)
+
+
+class Mixture:
+    """Draws groups from all sources by weight; the same seed and step give the same groups."""
+
+    def __init__(self, templates: Templates, row_files: dict[Path, float], template_share: float):
+        self.templates = TemplateSource(templates.train, templates.train, templates.lexicons)
+        self.rows = [RowSource(path) for path in row_files]
+        self.row_weights = list(row_files.values())
+        self.template_share = template_share
+
+    def group(self, rng: random.Random, max_tools: int, num_examples: int) -> Group:
+        num_tools = rng.randint(1, max_tools)
+        if not self.rows or rng.random() < self.template_share:
+            return self.templates.group(rng, num_tools, num_examples)
+        source = rng.choices(self.rows, self.row_weights)[0]
+        return source.group(rng, num_tools, num_examples)

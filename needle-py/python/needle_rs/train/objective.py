@@ -1,0 +1,83 @@
+"""The training loss and the teacher-forced measure that goes with it."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .batch import Batch
+from .model import Encoded, San
+from .prompt import PAD
+from .target import CLASS_NAMES
+
+# Loss weight of a free token by class: a wrong call costs more than a wrong word inside a long value.
+CLASS_WEIGHTS = (0.0, 2.0, 2.0, 1.5, 1.0)
+Z_LOSS = 1e-4
+CONTRASTIVE = 0.1
+TEMPERATURE = 0.07
+
+
+@dataclass
+class Forward:
+    hidden: Tensor  # (G, B, F, D)
+    source: Encoded
+    tool_embedding: Tensor  # (G, N, contrastive_dim)
+    query_embedding: Tensor | None  # (G, B, contrastive_dim), of the query without tools
+
+
+def forward(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> Forward:
+    tools, catalogue, caches = model.encode_tools(batch.tool_ids, batch.pack, dtype)
+    own = model.encode_queries(batch.query_ids, caches, batch.catalogue_ids, dtype)
+    source = Encoded(own, batch.query_ids, catalogue, batch.catalogue_ids)
+    hidden = model.decode(batch.target_ids, source)
+    hidden = hidden.gather(2, batch.free[..., None].expand(-1, -1, -1, hidden.shape[-1]))
+    alone = None
+    if retrieval:
+        alone = model.contrast(model.encode_queries(batch.query_ids, None, None, dtype), batch.query_ids)
+    return Forward(hidden, source, model.contrast(tools, batch.tool_ids), alone)
+
+
+def loss(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> tuple[Tensor, dict[str, float]]:
+    """Weighted cross-entropy of the free tokens, z-loss, and (with `retrieval`) the contrastive loss."""
+    out = forward(model, batch, dtype, retrieval)
+    log_p, partition = model.log_probabilities(out.hidden, out.source, batch.labels)
+    used = batch.labels != PAD
+    classes = batch.classes[used]
+    weights = torch.tensor(CLASS_WEIGHTS)[classes]
+    total = -(log_p * weights).sum() / weights.sum() + Z_LOSS * partition.square().mean()
+    parts = {
+        name: -log_p[classes == i].mean().item() for i, name in enumerate(CLASS_NAMES) if (classes == i).any()
+    }
+    if retrieval:
+        contrast = contrastive_loss(out, batch)
+        parts["contrastive"] = contrast.item()
+        total = total + CONTRASTIVE * contrast
+    return total, parts
+
+
+def contrastive_loss(out: Forward, batch: Batch) -> Tensor:
+    """Cross-entropy of the called tool among all tools of the batch by cosine similarity."""
+    tools = out.tool_embedding.flatten(0, 1)
+    present = (batch.tool_ids != PAD).any(-1).flatten()
+    scores = out.query_embedding.flatten(0, 1) @ tools.T / TEMPERATURE
+    scores = scores.masked_fill(~present, -1e4)
+    groups, _, num_tools = out.tool_embedding.shape[0], None, out.tool_embedding.shape[1]
+    wanted = batch.answer_tool + (torch.arange(groups) * num_tools)[:, None]
+    called = (batch.answer_tool >= 0).flatten()
+    return F.cross_entropy(scores[called], wanted.flatten()[called])
+
+
+@torch.no_grad()
+def teacher_forced(model: San, batch: Batch, dtype: torch.dtype) -> dict[str, list[bool]]:
+    """Per example: is every free token the most probable one given the right ones before it, and is the name.
+
+    Greedy decoding under the grammar is right at least where `exact` is.
+    """
+    out = forward(model, batch, dtype, retrieval=False)
+    used = batch.labels != PAD
+    right = torch.ones_like(used)
+    right[used] = model.predictions(out.hidden, out.source, batch.labels) == batch.labels[used]
+    named = right | (batch.classes > 2)
+    present = used.any(-1)
+    return {"exact": right.all(-1)[present].tolist(), "tool": named.all(-1)[present].tolist()}
