@@ -7,6 +7,7 @@ import random
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ class Settings:
     minutes: float | None = None
     groups: int = 8
     max_tools: int = 7
-    template_share: float = 0.75
+    template_share: float = 0.8
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
     weight_decay: float = 0.01
@@ -39,7 +40,7 @@ class Settings:
     seed: int = 7
     threads: int = 2
     workers: int = 1
-    save_every: int = 200
+    save_every: int = 100
     bf16: bool = True
     compiled: bool = True
     row_weights: dict[str, float] = field(
@@ -73,8 +74,13 @@ class Data:
         self.settings = settings
         self.prompter = Prompter(tokenizer.load(settings.out / "tokenizer.json"), config.max_seq_len)
         self.templates = templates.load(settings.data / "templates", settings.seed)
-        files = {settings.data / "train" / f"{n}.jsonl.gz": w for n, w in settings.row_weights.items()}
-        self.mixture = Mixture(self.templates, files, settings.template_share)
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """Read on first use: scoring needs the templates only."""
+        s = self.settings
+        files = {s.data / "train" / f"{n}.jsonl.gz": w for n, w in s.row_weights.items()}
+        return Mixture(self.templates, files, s.template_share)
 
     def batch(self, step: int, progress: float) -> Batch:
         """The same seed and step give the same rows; catalogues grow over the first third of the run."""
@@ -206,20 +212,21 @@ def train(settings: Settings, config: Config) -> Run:
     log = (settings.out / "log.jsonl").open("a")
     with ProcessPoolExecutor(settings.workers, initializer=_start_worker, initargs=(settings, config)) as pool:
         ahead = [pool.submit(_work, run.step + i, run.progress) for i in range(2 + settings.workers)]
-        shown = {}
+        shown, first_step = {}, run.step
         while run.progress < 1.0:
             batch = ahead.pop(0).result()
             ahead.append(pool.submit(_work, run.step + len(ahead) + 1, run.progress))
             start = time.monotonic()
             parts = run.train_step(batch)
             run.examples += batch.labels[..., 0].count_nonzero().item()
-            run.seconds += time.monotonic() - start
+            compiling = settings.compiled and run.step - first_step <= len(TURNS)
+            run.seconds += 0.0 if compiling else time.monotonic() - start
             for key, value in parts.items():
                 shown[key] = 0.95 * shown.get(key, value) + 0.05 * value
             if run.step % 25 == 0:
                 left = (1 / max(run.progress, 1e-9) - 1) * run.seconds / 60
                 print(
-                    f"step {run.step} {100 * run.progress:.1f}% {run.examples} examples {run.examples / run.seconds:.0f}/s "
+                    f"step {run.step} {100 * run.progress:.1f}% {run.examples} examples {run.examples / max(run.seconds, 1e-9):.0f}/s "
                     f"{left:.0f} min left | " + " ".join(f"{k} {v:.3f}" for k, v in shown.items()),
                     flush=True,
                 )
