@@ -68,7 +68,7 @@ fn compare(file: &[u8]) {
     assert_eq!(tools.is_empty(), config.layout == Layout::Joint);
     let query = golden.ids("query").unwrap();
     let output = encoder::encode_query(&weights, &query, &tools.iter().collect::<Vec<_>>()).unwrap();
-    golden.assert_close("encoder", &output.hidden());
+    golden.assert_close("encoder", output.hidden());
     let alone = encoder::encode(&weights, &query).unwrap();
     golden.assert_close("contrastive", &contrastive::embed(&weights, &alone));
     if !tools.is_empty() {
