@@ -8,11 +8,12 @@ import json
 from pathlib import Path
 
 import torch
-from needle_rs.train.export import tensors
-from needle_rs.train.model import Config, Encoded, San
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from needle_rs.train.export import tensors
+from needle_rs.train.model import Config, Encoded, San
 
 GOLDEN = Path(__file__).parents[2] / "tests/golden"
 SIZES = {

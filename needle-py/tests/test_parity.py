@@ -1,8 +1,9 @@
 """The trainer's network against the golden files that the engine is tested with."""
 
-import parity
 import pytest
 import torch
+
+import parity
 
 
 @pytest.mark.parametrize("layout", parity.CONFIGS)

@@ -1,32 +1,101 @@
-"""Command line of the trainer: `python -m needle_rs.train --help`."""
+"""Trains a default model from nothing but the data folder.
+
+python -m needle_rs.train tokenizer --data ../shared/data --out runs/default
+python -m needle_rs.train train     --data ../shared/data --out runs/default --minutes 100
+python -m needle_rs.train export    --out runs/default --bundle models/default
+python -m needle_rs.train dev-rows  --data ../shared/data --out runs/dev
+"""
 
 import argparse
-from dataclasses import fields
+import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
 
+from . import corpus, rows, templates, tokenizer
+from .export import write_bundle
 from .model import Config
-from .trainer import Settings, train
+from .trainer import Settings, load_average, train
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="needle_rs.train", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("train", help="train or resume a model in --out")
-    for name, source in (("settings", Settings), ("config", Config)):
-        group = run.add_argument_group(name)
-        for field in fields(source):
-            if isinstance(field.default, bool):
-                group.add_argument(f"--{field.name}", type=lambda s: s == "true", metavar="true|false")
-            elif isinstance(field.default, int | float | str):
-                group.add_argument(f"--{field.name}", type=type(field.default))
-    for name in ("data", "out", "warm_start"):
-        run.add_argument(f"--{name}", type=Path)
-    run.add_argument("--minutes", type=float, help="stop after this much training time; the schedule fits it")
-    given = {k: v for k, v in vars(parser.parse_args()).items() if v is not None}
-    settings = Settings(**{k: v for k, v in given.items() if k in {f.name for f in fields(Settings)}})
-    config = Config(**{k: v for k, v in given.items() if k in {f.name for f in fields(Config)}})
-    train(settings, config)
+def _add_fields(group, source: type) -> None:
+    """One option per field that has a plain default; `None` in the result means not given."""
+    for field in fields(source):
+        if field.default is MISSING or field.default is None:
+            continue
+        if isinstance(field.default, bool):
+            group.add_argument(f"--{field.name}", type=lambda s: s == "true", metavar="true|false")
+        else:
+            group.add_argument(f"--{field.name}", type=type(field.default), metavar=str(field.default))
+
+
+def _given(args: argparse.Namespace, source: type) -> dict:
+    return {f.name: getattr(args, f.name) for f in fields(source) if getattr(args, f.name, None) is not None}
+
+
+def run_tokenizer(args: argparse.Namespace) -> None:
+    split = templates.load(args.data / "templates", args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    temporary = args.out / "tokenizer.tmp"
+    tokenizer.train(corpus.texts(args.data, split), args.vocab_size).save(str(temporary))
+    temporary.replace(args.out / "tokenizer.json")
+
+
+def run_train(args: argparse.Namespace) -> None:
+    train(Settings(**_given(args, Settings)), Config(**_given(args, Config)))
+
+
+def run_export(args: argparse.Namespace) -> None:
+    model = load_average(args.out / "checkpoint.pt")
+    write_bundle(model, args.out / "tokenizer.json", args.bundle, quantise=not args.float)
+
+
+def run_dev_rows(args: argparse.Namespace) -> None:
+    rows.write(templates.load(args.data / "templates", args.seed), args.out, args.count, args.name)
+
+
+def parser() -> argparse.ArgumentParser:
+    main = argparse.ArgumentParser(
+        prog="python -m needle_rs.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = main.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str, data: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--out", type=Path, required=True, help="folder of the run")
+        if data:
+            sub.add_argument(
+                "--data", type=Path, required=True, help="folder with templates/, train/, catalogue/, text/"
+            )
+        return sub
+
+    sub = command("tokenizer", run_tokenizer, "learn tokenizer.json")
+    sub.add_argument("--vocab_size", type=int, default=Config.vocab_size)
+    sub.add_argument("--seed", type=int, default=Settings.seed, help="of the split that keeps dev rows out")
+    sub = command("train", run_train, "train, or resume the run that --out holds")
+    sub.add_argument("--warm_start", type=Path, help="folder of a sentence-embedding model for the first embedding")
+    sub.add_argument("--minutes", type=float, help="budget of training time; the learning rate's schedule fits it")
+    _add_fields(sub.add_argument_group("settings"), Settings)
+    _add_fields(sub.add_argument_group("sizes"), Config)
+    sub = command("export", run_export, "write the averaged weights as a bundle that the engine opens", data=False)
+    sub.add_argument("--bundle", type=Path, required=True)
+    sub.add_argument("--float", action="store_true", help="keep f32 instead of int8")
+    sub = command("dev-rows", run_dev_rows, "write labelled rows of the held-out splits for `needle eval`")
+    sub.add_argument("--count", type=int, default=400, help="rows per split")
+    sub.add_argument("--name", default="dev", help="names another draw from the same splits")
+    sub.add_argument("--seed", type=int, default=Settings.seed, help="of the split; the trainer's")
+    return main
+
+
+def main() -> int:
+    args = parser().parse_args()
+    try:
+        args.run(args)
+    except (OSError, ValueError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

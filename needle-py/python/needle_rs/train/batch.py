@@ -40,9 +40,7 @@ UNLIMITED = Limits(1 << 30, 1 << 30, 1 << 30)
 
 
 def collate(groups: list[Group], prompter: Prompter, limits: Limits = UNLIMITED) -> Batch:
-    tools = [
-        [prompter.tool_segment(t.name, t.description, t.parameters) for t in group.tools] for group in groups
-    ]
+    tools = [[prompter.tool_segment(t.name, t.description, t.parameters) for t in group.tools] for group in groups]
     catalogues = [[i for segment in segments for i in segment] for segments in tools]
     examples = []
     for group in groups:
@@ -53,7 +51,9 @@ def collate(groups: list[Group], prompter: Prompter, limits: Limits = UNLIMITED)
             query = prompter.query_segment(example.query)
             if len(ids) > limits.target_tokens + 1 or len(query) > limits.query_tokens or len(rows) == limits.queries:
                 continue
-            first = next((i for i, t in enumerate(group.tools) if example.calls and t.name == example.calls[0]["name"]), -1)
+            first = next(
+                (i for i, t in enumerate(group.tools) if example.calls and t.name == example.calls[0]["name"]), -1
+            )
             rows.append((query, ids, classes, first))
         examples.append(rows)
 

@@ -1,7 +1,6 @@
 """A trained network as the bundle that the engine opens: config.json, model.safetensors, tokenizer.json."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -43,5 +42,5 @@ def write_bundle(model: San, tokenizer: Path, out: Path, quantise: bool = True) 
     shutil.copy(tokenizer, temporary / "tokenizer.json")
     out.mkdir(parents=True, exist_ok=True)
     for file in temporary.iterdir():
-        os.replace(file, out / file.name)
+        file.replace(out / file.name)
     temporary.rmdir()

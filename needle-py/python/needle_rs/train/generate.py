@@ -85,7 +85,7 @@ class TemplateSource:
     def group(self, rng: random.Random, num_tools: int, num_examples: int) -> Group:
         domain = rng.choices(self.domains, self.weights)[0]
         own = self.split.tools[domain]
-        multi = [m for m in self.split.multi.get(domain, [])] if rng.random() < 0.5 and num_tools > 1 else []
+        multi = list(self.split.multi.get(domain, [])) if rng.random() < 0.5 and num_tools > 1 else []
         rng.shuffle(multi)
         multi = multi[:3]
         needed = {c["name"] for m in multi for c in m["calls"]}
@@ -97,13 +97,12 @@ class TemplateSource:
         mixed = rng.random() < 0.4
         take = max(1 if not chosen else 0, (num_tools + 1) // 2 - len(chosen) if mixed else num_tools - len(chosen))
         chosen += rng.sample(others, min(take, len(others)))
-        while len(chosen) < num_tools:
-            where = domain if not mixed and rng.random() < 0.7 else rng.choice(list(self.pool.tools))
-            record = rng.choice(self.pool.tools[where]) if self.pool.tools.get(where) else None
-            if record is None or any(identity(record) == identity(c) for c in chosen):
-                mixed = True
-                continue
-            chosen.append(record)
+        near = [r for r in self.pool.tools.get(domain, []) if r not in chosen]
+        far = [r for d, records in self.pool.tools.items() if d != domain for r in records]
+        while len(chosen) < num_tools and (near or far):
+            here = near and (not far or (not mixed and rng.random() < 0.7))
+            records = near if here else far
+            chosen.append(records.pop(rng.randrange(len(records))))
         rng.shuffle(chosen)
         tools = self._distinct([show(r, rng, self.vary) for r in chosen])
         by_key = {t.key: t for t in tools}
@@ -177,7 +176,9 @@ class TemplateSource:
         if rng.random() < 0.1:
             text = f"{text} {rng.choice(self.lexicons['filler_suffix'])}"
         elif rng.random() < 0.2 and text[-1:].isalnum():
-            text += "?" if text.split(" ", 1)[0].lower() in ("what", "how", "can", "could", "is", "who", "when") else "."
+            text += (
+                "?" if text.split(" ", 1)[0].lower() in ("what", "how", "can", "could", "is", "who", "when") else "."
+            )
         return Example(text, calls)
 
 

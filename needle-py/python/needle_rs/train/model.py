@@ -216,7 +216,9 @@ class San(nn.Module):
         x, caches = self.embed(tool_ids, dtype), []
         for layer in self.encoder.layers:
             x, (k, v) = layer(x, mask)
-            caches.append((packed(k.transpose(2, 3), pack).transpose(1, 2), packed(v.transpose(2, 3), pack).transpose(1, 2)))
+            caches.append(
+                (packed(k.transpose(2, 3), pack).transpose(1, 2), packed(v.transpose(2, 3), pack).transpose(1, 2))
+            )
         x = self.encoder.final_norm(x)
         return x, packed(x, pack), caches
 

@@ -46,9 +46,7 @@ def loss(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> tuple
     classes = batch.classes[used]
     weights = torch.tensor(CLASS_WEIGHTS)[classes]
     total = -(log_p * weights).sum() / weights.sum() + Z_LOSS * partition.square().mean()
-    parts = {
-        name: -log_p[classes == i].mean().item() for i, name in enumerate(CLASS_NAMES) if (classes == i).any()
-    }
+    parts = {name: -log_p[classes == i].mean().item() for i, name in enumerate(CLASS_NAMES) if (classes == i).any()}
     if retrieval:
         contrast = contrastive_loss(out, batch)
         parts["contrastive"] = contrast.item()

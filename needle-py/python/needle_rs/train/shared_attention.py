@@ -19,8 +19,10 @@ class SharedAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, q: Tensor, k: Tensor, v: Tensor, shared_k: Tensor, shared_v: Tensor, mask: Tensor, shared_mask: Tensor):
-        groups, batch, kv, rows, width = q.shape
+    def forward(
+        ctx, q: Tensor, k: Tensor, v: Tensor, shared_k: Tensor, shared_v: Tensor, mask: Tensor, shared_mask: Tensor
+    ):
+        groups, batch = q.shape[:2]
         q_own, k, v = (t.flatten(0, 1).contiguous() for t in (q, k, v))
         q_shared = _to_shared(q)
         shared_k, shared_v = shared_k.contiguous(), shared_v.contiguous()

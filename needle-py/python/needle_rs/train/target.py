@@ -111,7 +111,5 @@ def answer_tokens(tokenizer, calls: list[dict], schemas: dict[str, dict]) -> tup
     """Decoder ids `[1, 4, text…, 1]` and, per id, the class of its first free character (FORCED if none)."""
     answer = answer_text(calls, schemas)
     encoding = tokenizer.encode(answer.text, add_special_tokens=False)
-    classes = [
-        next((c for c in answer.classes[start:end] if c != FORCED), FORCED) for start, end in encoding.offsets
-    ]
+    classes = [next((c for c in answer.classes[start:end] if c != FORCED), FORCED) for start, end in encoding.offsets]
     return [EOS, TOOL_CALL, *encoding.ids, EOS], [FORCED, FORCED, *classes, FORCED]

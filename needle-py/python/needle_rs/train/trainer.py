@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -24,8 +23,8 @@ from .prompt import Prompter
 class Settings:
     """One training run; every field can be set from the command line."""
 
-    data: Path = Path("../shared/data")
-    out: Path = Path("runs/default")
+    data: Path
+    out: Path
     warm_start: Path | None = None
     steps: int = 6000
     minutes: float | None = None
@@ -35,7 +34,7 @@ class Settings:
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
     weight_decay: float = 0.01
-    retrieval_every: int = 7
+    retrieval_every: int = 4
     average: float = 0.998
     seed: int = 7
     threads: int = 2
@@ -142,7 +141,10 @@ class Run:
         dtype = torch.bfloat16 if s.bf16 else torch.float32
         total, parts = loss(self.model, batch, dtype, retrieval=self.step % s.retrieval_every == 0)
         if not math.isfinite(total.item()):
-            raise FloatingPointError(f"the loss is {total.item()} at step {self.step}; the last checkpoint is intact: lower the learning rates and resume")
+            raise FloatingPointError(
+                f"the loss is {total.item()} at step {self.step}; the last checkpoint is intact: "
+                "lower the learning rates and resume"
+            )
         self.model.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -174,7 +176,7 @@ class Run:
             "examples": self.examples,
         }
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def resume(self) -> bool:
         path = self.settings.out / "checkpoint.pt"
@@ -191,12 +193,18 @@ class Run:
         return True
 
 
+def load_average(path: Path) -> San:
+    """The averaged weights of a checkpoint: what a run exports."""
+    state = torch.load(path, weights_only=True)
+    model = San(Config(**state["config"]))
+    model.load_state_dict(state["average"])
+    return model.eval()
+
+
 def evaluate(model: San, batches: list[Batch]) -> dict[str, float]:
     """Share of examples whose every free token (`exact`), whose every name token (`tool`) is most probable."""
     results = [teacher_forced(model, batch, torch.bfloat16) for batch in batches]
-    return {
-        key: sum(sum(r[key]) for r in results) / sum(len(r[key]) for r in results) for key in ("exact", "tool")
-    }
+    return {key: sum(sum(r[key]) for r in results) / sum(len(r[key]) for r in results) for key in ("exact", "tool")}
 
 
 def train(settings: Settings, config: Config) -> Run:
@@ -209,8 +217,8 @@ def train(settings: Settings, config: Config) -> Run:
             layer.compile(dynamic=True)
     data = Data(settings, config)
     dev = {name: data.dev(name, 24) for name in ("dev_phrasings", "dev_tools", "dev_domains")}
-    log = (settings.out / "log.jsonl").open("a")
-    with ProcessPoolExecutor(settings.workers, initializer=_start_worker, initargs=(settings, config)) as pool:
+    workers = ProcessPoolExecutor(settings.workers, initializer=_start_worker, initargs=(settings, config))
+    with workers as pool, (settings.out / "log.jsonl").open("a") as log:
         ahead = [pool.submit(_work, run.step + i, run.progress) for i in range(2 + settings.workers)]
         shown, first_step = {}, run.step
         while run.progress < 1.0:
@@ -226,8 +234,9 @@ def train(settings: Settings, config: Config) -> Run:
             if run.step % 25 == 0:
                 left = (1 / max(run.progress, 1e-9) - 1) * run.seconds / 60
                 print(
-                    f"step {run.step} {100 * run.progress:.1f}% {run.examples} examples {run.examples / max(run.seconds, 1e-9):.0f}/s "
-                    f"{left:.0f} min left | " + " ".join(f"{k} {v:.3f}" for k, v in shown.items()),
+                    f"step {run.step} {100 * run.progress:.1f}% {run.examples} examples "
+                    f"{run.examples / max(run.seconds, 1e-9):.0f}/s {left:.0f} min left | "
+                    + " ".join(f"{k} {v:.3f}" for k, v in shown.items()),
                     flush=True,
                 )
             if run.step % settings.save_every == 0:
@@ -236,6 +245,10 @@ def train(settings: Settings, config: Config) -> Run:
                 scores = {name: evaluate(model, batches) for name, batches in dev.items()}
                 log.write(json.dumps({"step": run.step, "seconds": run.seconds, **shown, **scores}) + "\n")
                 log.flush()
-                print("   dev " + "  ".join(f"{n} exact {s['exact']:.3f} tool {s['tool']:.3f}" for n, s in scores.items()), flush=True)
+                print(
+                    "   dev "
+                    + "  ".join(f"{n} exact {s['exact']:.3f} tool {s['tool']:.3f}" for n, s in scores.items()),
+                    flush=True,
+                )
     run.save()
     return run

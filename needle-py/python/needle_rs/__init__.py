@@ -1,0 +1,1 @@
+"""needle-rs: small tool calls decided locally."""
