@@ -4,6 +4,7 @@
 //! Data flows one way: tool definitions → [`tool`] → catalogue; query → prompt → encoder → decoder bound by
 //! [`grammar`] → calls → validation → confidence → decision.
 
+pub mod acceptance;
 pub mod calibration;
 pub mod call;
 pub mod checkpoint;

@@ -1,0 +1,317 @@
+//! The grammar of one answer while it is being written.
+
+use llguidance::Matcher;
+
+use crate::TokenId;
+use crate::error::{Error, Result};
+use crate::trace::ChoiceKind;
+
+use super::arguments::{LAST_CALL, NEXT_CALL, ToolGrammar};
+use super::braces::Braces;
+use super::mask::TokenMask;
+use super::names::{self, AFTER_NAME, Next, quoted};
+use super::vocabulary::Vocabulary;
+
+/// The empty answer.
+const NO_CALL: &str = "[]";
+/// What begins an answer with a call.
+const FIRST_CALL: &str = "[{\"name\":\"";
+/// Most tokens in one forced stretch; only a schema that no finite value satisfies forces more.
+const MAX_FORCED: usize = 4096;
+
+/// What comes next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// These tokens come next whatever the model thinks; the constraint has already taken them in.
+    Forced(Vec<TokenId>),
+    /// The model chooses one of two or more tokens; tell it with [`Constraint::advance`].
+    Choose {
+        /// What the choice decides.
+        kind: ChoiceKind,
+        /// The tokens to choose from.
+        allowed: TokenMask,
+    },
+    /// The answer is over.
+    Finished(Finish),
+}
+
+/// Why an answer is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// The text is a whole list of calls.
+    Complete,
+    /// One more call than allowed was begun.
+    TooManyCalls,
+    /// The grammar of the arguments allowed no further token, or gave up.
+    Stuck,
+    /// The model chose a tool whose schema was refused.
+    Unsupported {
+        /// The tool's index.
+        tool: usize,
+    },
+}
+
+/// The grammar of one answer: `[]`, or calls of the given tools.
+///
+/// Between the parts that are the model's own choice only the tokenisation that it is used to is taken.
+pub struct Constraint {
+    vocabulary: Vocabulary,
+    tools: Vec<ToolGrammar>,
+    opening: Vec<Vec<TokenId>>,
+    max_calls: usize,
+    state: State,
+    /// What [`Self::step`] said last, until the model has chosen.
+    pending: Option<Step>,
+    text: Vec<u8>,
+    braces: Braces,
+    tool: Option<usize>,
+    calls_finished: usize,
+}
+
+enum State {
+    Opening { taken: Vec<TokenId> },
+    Name { taken: Vec<TokenId> },
+    Arguments { matcher: Box<Matcher> },
+    Finished(Finish),
+}
+
+impl std::fmt::Debug for Constraint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Constraint")
+            .field("text", &String::from_utf8_lossy(&self.text))
+            .field("tool", &self.tool)
+            .field("calls_finished", &self.calls_finished)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Constraint {
+    /// The grammar of an answer with at most `max_calls` calls of these tools; their names differ.
+    pub fn new(vocabulary: &Vocabulary, tools: Vec<ToolGrammar>, max_calls: usize) -> Self {
+        let mut opening = vec![vocabulary.encode(NO_CALL.as_bytes())];
+        if !tools.is_empty() {
+            opening.push(vocabulary.encode(FIRST_CALL.as_bytes()));
+        }
+        Self {
+            vocabulary: vocabulary.clone(),
+            tools,
+            opening,
+            max_calls,
+            state: State::Opening { taken: Vec::new() },
+            pending: None,
+            text: Vec::new(),
+            braces: Braces::default(),
+            tool: None,
+            calls_finished: 0,
+        }
+    }
+
+    /// What comes next. Asking again before [`Self::advance`] gives the same choice.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a broken invariant of the grammar.
+    pub fn step(&mut self) -> Result<Step> {
+        if let Some(step) = &self.pending {
+            return Ok(step.clone());
+        }
+        let mut forced = Vec::new();
+        let step = loop {
+            if forced.len() > MAX_FORCED {
+                self.state = State::Finished(Finish::Stuck);
+            }
+            if let Some(step) = self.next(&mut forced)? {
+                break step;
+            }
+        };
+        self.pending = Some(step.clone());
+        Ok(if forced.is_empty() { step } else { Step::Forced(forced) })
+    }
+
+    /// Takes in the token that the model chose.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the last step was no choice or did not allow the token.
+    pub fn advance(&mut self, token: TokenId) -> Result<()> {
+        match self.pending.take() {
+            Some(Step::Choose { allowed, .. }) if allowed.contains(token) => {
+                self.take(token);
+                Ok(())
+            }
+            other => {
+                self.pending = other;
+                Err(Error::Internal(format!("token {} was not among the choices", token.0)))
+            }
+        }
+    }
+
+    /// The answer so far; it may end inside a character.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Index of the current call, from 0.
+    pub fn call(&self) -> usize {
+        self.calls_finished
+    }
+
+    /// The tool of the current call, once its name is certain.
+    pub fn tool(&self) -> Option<usize> {
+        self.tool
+    }
+
+    /// How many calls are complete.
+    pub fn calls_finished(&self) -> usize {
+        self.calls_finished
+    }
+
+    /// One token further or one state further; the step, once no token is forced.
+    fn next(&mut self, forced: &mut Vec<TokenId>) -> Result<Option<Step>> {
+        match &mut self.state {
+            State::Finished(finish) => Ok(Some(Step::Finished(*finish))),
+            State::Arguments { matcher } => match arguments(matcher) {
+                Move::Forced(tokens) => {
+                    self.force(&tokens, forced);
+                    Ok(None)
+                }
+                Move::Choose(allowed) => {
+                    let kind =
+                        if self.braces.closed() { ChoiceKind::Continuation } else { ChoiceKind::Arguments };
+                    Ok(Some(Step::Choose { kind, allowed }))
+                }
+                Move::End => {
+                    self.end_call();
+                    Ok(None)
+                }
+                Move::Stuck => {
+                    self.state = State::Finished(Finish::Stuck);
+                    Ok(None)
+                }
+            },
+            State::Opening { taken } => {
+                let paths: Vec<&[TokenId]> = self.opening.iter().map(Vec::as_slice).collect();
+                match names::next(&paths, taken) {
+                    None => Err(Error::Internal("left the opening".into())),
+                    Some(Next::Forced(tokens)) => {
+                        self.force(&tokens, forced);
+                        Ok(None)
+                    }
+                    Some(Next::Parting(tokens)) => Ok(Some(self.choose(ChoiceKind::Opening, tokens))),
+                    Some(Next::Certain(path)) => {
+                        let rest = paths[path][taken.len()..].to_vec();
+                        self.force(&rest, forced);
+                        if path == 0 {
+                            self.state = State::Finished(Finish::Complete);
+                        } else {
+                            self.begin_call();
+                        }
+                        Ok(None)
+                    }
+                }
+            }
+            State::Name { taken } => {
+                let paths: Vec<&[TokenId]> = self.tools.iter().map(ToolGrammar::path).collect();
+                match names::next(&paths, taken) {
+                    None => Err(Error::Internal("left the tools' names".into())),
+                    Some(Next::Forced(tokens)) => {
+                        self.force(&tokens, forced);
+                        Ok(None)
+                    }
+                    Some(Next::Parting(tokens)) => Ok(Some(self.choose(ChoiceKind::Name, tokens))),
+                    Some(Next::Certain(tool)) => {
+                        let (path, taken) = (paths[tool].to_vec(), taken.len());
+                        self.force(&path[taken..], forced);
+                        self.begin_arguments(tool, &path);
+                        Ok(None)
+                    }
+                }
+            }
+        }
+    }
+
+    fn choose(&self, kind: ChoiceKind, tokens: Vec<TokenId>) -> Step {
+        Step::Choose { kind, allowed: TokenMask::of(self.vocabulary.len(), tokens) }
+    }
+
+    fn force(&mut self, tokens: &[TokenId], forced: &mut Vec<TokenId>) {
+        for &token in tokens {
+            self.take(token);
+            forced.push(token);
+        }
+    }
+
+    /// Adds an allowed token to the text and to the state.
+    fn take(&mut self, token: TokenId) {
+        let bytes = self.vocabulary.bytes(token);
+        self.text.extend_from_slice(bytes);
+        match &mut self.state {
+            State::Opening { taken } | State::Name { taken } => taken.push(token),
+            State::Arguments { matcher } => {
+                self.braces.read(bytes);
+                // A failure stays in the matcher, and the next step reports it.
+                let _ = matcher.consume_token(token.0);
+            }
+            State::Finished(_) => {}
+        }
+    }
+
+    fn begin_call(&mut self) {
+        self.tool = None;
+        self.state = if self.calls_finished >= self.max_calls {
+            State::Finished(Finish::TooManyCalls)
+        } else {
+            State::Name { taken: Vec::new() }
+        };
+    }
+
+    /// Hands over to the tool's own grammar, which reads the name again so that a token may reach beyond it.
+    fn begin_arguments(&mut self, tool: usize, path: &[TokenId]) {
+        self.tool = Some(tool);
+        let Some(mut matcher) = self.tools[tool].matcher() else {
+            self.state = State::Finished(Finish::Unsupported { tool });
+            return;
+        };
+        // The arguments' braces begin after what is fixed; the name's path may reach into it.
+        let name = self.tools[tool].name();
+        self.braces = Braces::after(quoted(name).len() + AFTER_NAME.len());
+        for &token in path {
+            self.braces.read(self.vocabulary.bytes(token));
+            // See `take`.
+            let _ = matcher.consume_token(token.0);
+        }
+        self.state = State::Arguments { matcher: Box::new(matcher) };
+    }
+
+    fn end_call(&mut self) {
+        self.calls_finished += 1;
+        if self.text.ends_with(NEXT_CALL.as_bytes()) {
+            self.begin_call();
+        } else if self.text.ends_with(LAST_CALL.as_bytes()) {
+            self.state = State::Finished(Finish::Complete);
+        } else {
+            self.state = State::Finished(Finish::Stuck);
+        }
+    }
+}
+
+/// What the matcher of the arguments says.
+enum Move {
+    Forced(Vec<TokenId>),
+    Choose(TokenMask),
+    End,
+    Stuck,
+}
+
+fn arguments(matcher: &mut Matcher) -> Move {
+    if matcher.is_stopped() {
+        return if !matcher.is_error() && matcher.stop_reason().is_ok() { Move::End } else { Move::Stuck };
+    }
+    let forced = matcher.compute_ff_tokens();
+    if !forced.is_empty() {
+        return Move::Forced(forced.into_iter().map(TokenId).collect());
+    }
+    match matcher.compute_mask().map(TokenMask::new) {
+        Ok(allowed) if allowed.len() > 1 => Move::Choose(allowed),
+        Ok(allowed) => allowed.iter().next().map_or(Move::Stuck, |token| Move::Forced(vec![token])),
+        Err(_) => Move::Stuck,
+    }
+}
