@@ -259,6 +259,6 @@ mod tests {
     fn numbers_are_compared_by_value_without_loss() {
         assert!(same(&json!(1), &json!(1.0)) && same(&json!(-0.0), &json!(0)));
         assert!(!same(&json!(9_007_199_254_740_993_i64), &json!(9_007_199_254_740_992.0)));
-        assert_eq!(accepts(&vocabulary(), &json!({}), &json!({"a": 1e300})).grammar.is_ok(), true);
+        assert!(accepts(&vocabulary(), &json!({}), &json!({"a": 1e300})).grammar.is_ok());
     }
 }

@@ -1,4 +1,5 @@
 //! The grammar of an answer, step by step.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "support/vocabulary.rs"]
 mod support;

@@ -49,14 +49,15 @@ pub(super) fn blame(root: &Value, compiles: &mut dyn FnMut(&Value) -> bool) -> C
     }
     let schema = root.pointer(&pointer).and_then(Value::as_object);
     let keyword = schema.and_then(|schema| {
-        let keywords = schema.keys().filter(|keyword| !keyword.starts_with("$defs"));
-        keywords.cloned().find(|keyword| {
+        let mut keywords = schema.keys().filter(|keyword| *keyword != "$defs");
+        let found = keywords.find(|&keyword| {
             let mut without = schema.clone();
             without.shift_remove(keyword);
             // Every trial costs; one that cannot be made proves nothing.
             let without = Value::Object(without);
             !fails(&without)
-        })
+        });
+        found.cloned()
     });
     let keyword = keyword.filter(|_| trials <= MAX_TRIALS);
     Culprit { schema: pointer, keyword }

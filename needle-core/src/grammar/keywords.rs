@@ -89,7 +89,7 @@ pub(super) fn treatment<'a>(
         }
         "uniqueItems" if value == &Value::Bool(false) => Treatment::Annotation,
         // Beside a list of items it bounds the rest; elsewhere it means nothing and would hide prefixItems.
-        "additionalItems" if !sibling("items").is_some_and(|items| items.is_array()) => Treatment::Annotation,
+        "additionalItems" if !sibling("items").is_some_and(Value::is_array) => Treatment::Annotation,
         "format" => match value.as_str() {
             Some(format) if FORMATS.contains(&format) => Treatment::Follow,
             Some(format) if FORMATS_LEFT_TO_VALIDATION.contains(&format) => {
