@@ -10,7 +10,7 @@ mod python_json;
 
 pub use names::{NameMap, snake_case};
 
-use crate::tokenizer::TokenId;
+use crate::tokenizer::{TokenId, Tokenizer};
 
 /// What a prompt needs of a tokenizer.
 pub trait TextEncoder {
@@ -19,4 +19,14 @@ pub trait TextEncoder {
 
     /// Whether a token is exactly one space.
     fn is_space(&self, id: TokenId) -> bool;
+}
+
+impl TextEncoder for Tokenizer {
+    fn encode(&self, text: &str) -> Vec<TokenId> {
+        self.encode(text)
+    }
+
+    fn is_space(&self, id: TokenId) -> bool {
+        self.token_bytes(id) == b" "
+    }
 }
