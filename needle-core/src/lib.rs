@@ -7,22 +7,33 @@
 pub mod acceptance;
 pub mod calibration;
 pub mod call;
+pub mod catalogue;
 pub mod checkpoint;
 pub mod confidence;
+pub mod decode;
+#[cfg(feature = "embedded-model")]
+mod embedded;
 pub mod error;
 pub mod grammar;
 pub mod grounding;
 pub mod kernels;
+pub mod model;
 pub mod nn;
 pub mod prompt;
+mod retrieval;
 pub mod router;
+pub mod session;
 pub mod tokenizer;
 pub mod tool;
 pub mod trace;
 pub mod validation;
 
 pub use call::ToolCall;
+pub use catalogue::Catalogue;
 pub use confidence::Confidence;
+pub use decode::{Event, Hooks};
 pub use error::{Error, ErrorCode, Result};
-pub use router::{Decision, Grounding, HandoffReason, Options};
+pub use model::Model;
+pub use router::{Decision, Grounding, HandoffReason, Options, Outcome};
+pub use session::Session;
 pub use tokenizer::TokenId;

@@ -283,6 +283,7 @@ impl Constraint {
 
     fn end_call(&mut self) {
         self.calls_finished += 1;
+        self.tool = None;
         if self.text.ends_with(NEXT_CALL.as_bytes()) {
             self.begin_call();
         } else if self.text.ends_with(LAST_CALL.as_bytes()) {

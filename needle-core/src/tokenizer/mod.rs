@@ -10,6 +10,7 @@ mod stream;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{TokenizerFile, TokenizerKind};
 use crate::error::{Error, Result};
 use json::JsonEncoder;
 use sentencepiece::SentencePiece;
@@ -82,6 +83,17 @@ enum LeadingSpace {
 }
 
 impl Tokenizer {
+    /// Reads a tokenizer that came with a model.
+    ///
+    /// # Errors
+    /// Those of [`Self::from_sentencepiece`] and [`Self::from_json`].
+    pub fn from_file(file: &TokenizerFile) -> Result<Self> {
+        match file.kind {
+            TokenizerKind::SentencePiece => Self::from_sentencepiece(&file.bytes),
+            TokenizerKind::Json => Self::from_json(&file.bytes),
+        }
+    }
+
     /// Reads a SentencePiece `.model` (BPE with byte fallback, identity normalisation).
     ///
     /// # Errors

@@ -1,0 +1,166 @@
+//! One choice: the best allowed token, and how sure the model was of it.
+
+use crate::TokenId;
+use crate::trace::Unmasked;
+
+/// Where the pointer over the source looks, for one output position (See et al., 2017).
+pub(super) struct Copy<'a> {
+    /// Share of the pointer in the mixture, 0 to 1.
+    pub(super) gate: f32,
+    /// Weights over the source, (T); they sum to 1.
+    pub(super) weights: &'a [f32],
+    /// The source's tokens, (T).
+    pub(super) source: &'a [TokenId],
+}
+
+/// The outcome of a choice; [`crate::trace::Choice`] documents the figures.
+#[derive(Debug, PartialEq)]
+pub(super) struct Picked {
+    pub(super) token: TokenId,
+    pub(super) allowed: usize,
+    pub(super) probability: f32,
+    pub(super) margin: f32,
+    pub(super) unmasked: Option<Unmasked>,
+    pub(super) evidence: Option<usize>,
+}
+
+/// The best of a few tokens, from their logits alone. `None` for no tokens.
+pub(super) fn among(tokens: &[TokenId], logits: &[f32]) -> Option<Picked> {
+    let mass = softmax(logits);
+    best(tokens.iter().copied().zip(mass))
+}
+
+/// The best allowed token, from the logits of the whole vocabulary, (V), and the pointer if there is one:
+/// `p(v) = (1-g)·softmax(logits)(v) + g·Σ_j w_j·[token_j = v]`. `None` if nothing is allowed.
+pub(super) fn among_all(
+    allowed: impl Iterator<Item = TokenId> + Clone,
+    logits: &[f32],
+    copy: Option<&Copy<'_>>,
+) -> Option<Picked> {
+    let mut mass = softmax(logits);
+    if let Some(copy) = copy {
+        for p in &mut mass {
+            *p *= 1.0 - f64::from(copy.gate);
+        }
+        for (token, weight) in copy.source.iter().zip(copy.weights) {
+            if let Some(p) = mass.get_mut(token.0 as usize) {
+                *p += f64::from(copy.gate) * f64::from(*weight);
+            }
+        }
+    }
+    let of = |token: TokenId| mass.get(token.0 as usize).copied().unwrap_or(0.0);
+    let allowed_mass: f64 = allowed.clone().map(of).sum();
+    let mut picked = if allowed_mass > 0.0 {
+        best(allowed.map(|token| (token, of(token))))?
+    } else {
+        // All allowed tokens underflow beside the rest: compare them among themselves.
+        let tokens: Vec<TokenId> = allowed.collect();
+        let few: Vec<f32> =
+            tokens.iter().map(|t| logits.get(t.0 as usize).copied().unwrap_or(f32::NEG_INFINITY)).collect();
+        among(&tokens, &few)?
+    };
+    picked.unmasked =
+        Some(Unmasked { probability: narrow(of(picked.token)), allowed_mass: narrow(allowed_mass.min(1.0)) });
+    picked.evidence = copy.and_then(|copy| peak(copy.weights));
+    Some(picked)
+}
+
+/// Probability of one token among a few, from their masses; 0 where it is not one of them.
+fn best(masses: impl Iterator<Item = (TokenId, f64)>) -> Option<Picked> {
+    let (mut first, mut second): (Option<(TokenId, f64)>, f64) = (None, 0.0);
+    let (mut total, mut allowed) = (0.0, 0);
+    for (token, mass) in masses {
+        // NaN, from a broken checkpoint, must not win or spread.
+        let mass = if mass.is_finite() { mass } else { 0.0 };
+        total += mass;
+        allowed += 1;
+        // Strictly greater: of equals the first (smallest) id wins on every machine.
+        match first {
+            Some((_, top)) if mass <= top => second = second.max(mass),
+            _ => {
+                second = second.max(first.map_or(0.0, |(_, top)| top));
+                first = Some((token, mass));
+            }
+        }
+    }
+    let (token, mass) = first?;
+    let share = |mass: f64| if total > 0.0 { mass / total } else { 0.0 };
+    Some(Picked {
+        token,
+        allowed,
+        probability: narrow(share(mass)),
+        margin: narrow(share(mass) - share(second)),
+        unmasked: None,
+        evidence: None,
+    })
+}
+
+/// Index of the largest weight, the first of equals.
+fn peak(weights: &[f32]) -> Option<usize> {
+    let mut found = None;
+    let mut top = f32::NEG_INFINITY;
+    for (index, &weight) in weights.iter().enumerate() {
+        if weight > top {
+            (found, top) = (Some(index), weight);
+        }
+    }
+    found
+}
+
+/// `exp(x - max) / Σ exp(x - max)`: the maximum is subtracted so that no term overflows, and sums are f64
+/// because thousands of small terms would lose digits in f32.
+fn softmax(logits: &[f32]) -> Vec<f64> {
+    let max = logits.iter().copied().filter(|x| x.is_finite()).fold(f32::NEG_INFINITY, f32::max);
+    let terms: Vec<f64> = logits.iter().map(|&x| f64::from(x - max).exp()).collect();
+    let total: f64 = terms.iter().filter(|term| term.is_finite()).sum();
+    terms.into_iter().map(|term| term / total).collect()
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "rounding a probability to f32 is intended")]
+fn narrow(probability: f64) -> f32 {
+    probability as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(list: &[u32]) -> Vec<TokenId> {
+        list.iter().copied().map(TokenId).collect()
+    }
+
+    #[test]
+    fn few_rows_and_all_rows_choose_alike() {
+        // exp = 1, 2, 4, 8 of 15 in all.
+        let logits: Vec<f32> = [1.0_f32, 2.0, 4.0, 8.0].iter().map(|x| x.ln()).collect();
+        let few = among(&ids(&[0, 2]), &[logits[0], logits[2]]).unwrap();
+        let all = among_all(ids(&[0, 2]).into_iter(), &logits, None).unwrap();
+        assert_eq!((few.token, few.allowed), (TokenId(2), 2));
+        assert!((few.probability - 0.8).abs() < 1e-6 && (few.margin - 0.6).abs() < 1e-6);
+        assert!((all.probability - 0.8).abs() < 1e-6 && (all.margin - 0.6).abs() < 1e-6);
+        let unmasked = all.unmasked.unwrap();
+        assert!((unmasked.probability - 4.0 / 15.0).abs() < 1e-6);
+        assert!((unmasked.allowed_mass - 5.0 / 15.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_pointer_adds_its_mass() {
+        let copy = Copy { gate: 0.5, weights: &[0.25, 0.75], source: &ids(&[3, 1]) };
+        let picked = among_all(ids(&[0, 1, 2, 3]).into_iter(), &[0.0; 4], Some(&copy)).unwrap();
+        // Token 1: 0.5 / 4 + 0.5 * 0.75 = 0.5; next is 3: 0.125 + 0.125.
+        assert_eq!((picked.token, picked.evidence), (TokenId(1), Some(1)));
+        assert!((picked.probability - 0.5).abs() < 1e-6 && (picked.margin - 0.25).abs() < 1e-6);
+    }
+
+    #[test]
+    fn extremes_stay_finite() {
+        let underflow = among_all(ids(&[1, 2]).into_iter(), &[3000.0, 1.0, 2.0], None).unwrap();
+        assert_eq!(underflow.token, TokenId(2));
+        assert!(underflow.probability > 0.7 && underflow.unmasked.unwrap().allowed_mass == 0.0);
+        let broken = among_all(ids(&[0, 1]).into_iter(), &[f32::NAN, f32::NAN], None).unwrap();
+        assert_eq!((broken.token, broken.probability), (TokenId(0), 0.0));
+        assert_eq!(among(&[], &[]), None);
+        let tie = among(&ids(&[4, 5]), &[1.0, 1.0]).unwrap();
+        assert_eq!((tie.token, tie.margin), (TokenId(4), 0.0));
+    }
+}
