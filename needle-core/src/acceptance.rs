@@ -1,6 +1,6 @@
 //! Whether grammar and validation together would let given arguments through, and where they stop.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::grammar::{Support, ToolGrammar, Vocabulary, reads};
 use crate::validation::{ValidationFailure, Validator};
@@ -69,11 +69,14 @@ impl<'a> Judge<'a> {
     /// Tries one instance.
     pub fn accepts(&self, instance: &Value) -> Acceptance {
         let value = arranged(self.schema, &[self.schema], instance, 0);
-        let text = value.to_string();
-        let grammar = match (&self.support, reads(self.vocabulary, &self.tool, &text)) {
+        let mut text = String::new();
+        spell(&value, &mut text);
+        let read = |text: &str| reads(self.vocabulary, &self.tool, text);
+        let grammar = match (&self.support, read(&text)) {
             (Support::Refused(_), _) => Err(Stop { offset: 0, text }),
             (_, Ok(())) => Ok(()),
-            (_, Err(offset)) => Err(Stop { offset, text }),
+            // Numbers with an exponent are the only ones with another spelling.
+            (_, Err(offset)) => read(&value.to_string()).map_err(|_| Stop { offset, text }),
         };
         let validation = match (&self.validator, &self.support) {
             (Some(validator), _) => validator.validate(instance),
@@ -127,7 +130,6 @@ fn arranged(root: &Value, schemas: &[&Value], value: &Value, depth: usize) -> Va
             };
             Value::Array(items.iter().enumerate().map(item).collect())
         }
-        Value::Number(number) => plain(number),
         other => other.clone(),
     }
 }
@@ -201,7 +203,7 @@ fn may_hold(root: &Value, alternative: &Value, value: &Value) -> bool {
 /// Equality of JSON values, numbers by value.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(a), Value::Number(b)) => a == b || plain(a) == plain(b),
+        (Value::Number(a), Value::Number(b)) => decimal(a) == decimal(b),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
@@ -210,13 +212,45 @@ fn same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// A whole number without its fraction, if both spellings mean exactly the same.
-fn plain(number: &serde_json::Number) -> Value {
-    // Below 2^53 every whole f64 is an exact integer, and its text is that integer's.
-    let whole = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0);
-    let spelled =
-        whole.filter(|_| number.is_f64()).and_then(|value| format!("{value:.0}").parse::<i64>().ok());
-    spelled.map_or_else(|| Value::Number(number.clone()), Value::from)
+/// A number without exponent and without a fraction of zeros; the same text for the same value.
+fn decimal(number: &Number) -> String {
+    match number.as_f64() {
+        Some(value) if number.is_f64() => {
+            let text = value.to_string();
+            if text == "-0" { "0".into() } else { text }
+        }
+        _ => number.to_string(),
+    }
+}
+
+/// Writes compact JSON as the grammar takes it. The recursion is bounded by JSON's reader.
+fn spell(value: &Value, text: &mut String) {
+    match value {
+        Value::Number(number) => text.push_str(&decimal(number)),
+        // The one character that JSON lets stand and the grammar wants escaped.
+        Value::String(string) => {
+            text.push_str(&Value::String(string.clone()).to_string().replace('\u{7F}', "\\u007F"));
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for (index, item) in items.iter().enumerate() {
+                text.push_str(if index > 0 { "," } else { "" });
+                spell(item, text);
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            text.push('{');
+            for (index, (key, member)) in members.iter().enumerate() {
+                text.push_str(if index > 0 { "," } else { "" });
+                spell(&Value::String(key.clone()), text);
+                text.push(':');
+                spell(member, text);
+            }
+            text.push('}');
+        }
+        Value::Null | Value::Bool(_) => text.push_str(&value.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -259,6 +293,18 @@ mod tests {
     fn numbers_are_compared_by_value_without_loss() {
         assert!(same(&json!(1), &json!(1.0)) && same(&json!(-0.0), &json!(0)));
         assert!(!same(&json!(9_007_199_254_740_993_i64), &json!(9_007_199_254_740_992.0)));
-        assert!(accepts(&vocabulary(), &json!({}), &json!({"a": 1e300})).grammar.is_ok());
+        let any = |value: Value| {
+            accepts(&vocabulary(), &json!({"additionalProperties": {"type": "integer"}}), &value)
+        };
+        assert!(any(json!({"a": 1e30, "b": 5.0, "c": -0.0})).accepted());
+        assert!(accepts(&vocabulary(), &json!({}), &json!({"a": 1.5e300, "b": 1e-7})).accepted());
+    }
+
+    #[test]
+    fn every_character_can_be_written() {
+        let all: String =
+            (0..0x180u32).chain([0x2028, 0xE000, 0xFFFD, 0x1_F600]).filter_map(char::from_u32).collect();
+        let found = accepts(&vocabulary(), &json!({}), &json!({"a": all.clone(), all: 1}));
+        assert!(found.accepted(), "{found:?}");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::TokenId;
 
-use super::blame::blame;
+use super::blame::{blame, with_definitions};
 use super::inspect::inspect;
 use super::keywords::can_be_left_out;
 use super::names::{self, AFTER_NAME, quoted};
@@ -17,7 +17,11 @@ use super::support::{SchemaProblem, Support};
 use super::vocabulary::Vocabulary;
 
 /// Keywords that the grammar leaves out of one schema because its compiler cannot take them.
-const MAX_LEFT_OUT: usize = 32;
+const MAX_LEFT_OUT: usize = 64;
+/// Bytes of schemas that are compiled in search of such keywords; about a second of work.
+const MAX_SEARCH: usize = 4_000_000;
+/// Bytes that arguments may begin with without a choice; a schema whose values never end forces more.
+const MAX_FORCED: usize = 16_384;
 /// Longest reason kept of the compiler's message, in characters.
 const MAX_REASON: usize = 200;
 /// What ends a call, and with it either the answer or the way to the next name.
@@ -88,19 +92,45 @@ fn compile(
 ) -> Result<(Vec<SchemaProblem>, Matcher), SchemaProblem> {
     let mut problems = inspect(parameters)?;
     let mut prepared = prepare(parameters)?;
+    let mut search = MAX_SEARCH;
     loop {
         let why = match matcher(vocabulary, call_grammar(name, &prepared.schema)) {
-            Ok(matcher) => return Ok((problems, matcher)),
+            Ok(matcher) => {
+                begins(vocabulary, name, &matcher)?;
+                return Ok((problems, matcher));
+            }
             Err(why) => why,
         };
-        let problem = leave_culprit_out(vocabulary, &mut prepared, &why)?;
-        problems.push(problem);
+        problems.push(leave_culprit_out(vocabulary, &mut prepared, &why, &mut search)?);
         if problems.len() > MAX_LEFT_OUT {
-            return Err(SchemaProblem::at(
-                "",
-                format!("more than {MAX_LEFT_OUT} keywords cannot be followed"),
-            ));
+            let why = format!("more than {MAX_LEFT_OUT} keywords cannot be followed");
+            return Err(SchemaProblem::at("", why));
         }
+    }
+}
+
+/// Tries the first step of the arguments: a schema may compile and yet be too large to follow, or force
+/// arguments without end.
+fn begins(vocabulary: &Vocabulary, name: &str, matcher: &Matcher) -> Result<(), SchemaProblem> {
+    let mut matcher = matcher.clone();
+    let before = format!("{}{AFTER_NAME}{{", quoted(name));
+    let tokens: Vec<_> = vocabulary.encode(before.as_bytes()).into_iter().map(|token| token.0).collect();
+    let refused = |why: &str| {
+        Err(SchemaProblem::at(
+            "",
+            format!("cannot be followed: {why}; make it smaller or let its values end"),
+        ))
+    };
+    if let Err(error) = matcher.consume_tokens(&tokens) {
+        return refused(&short(&error.to_string()));
+    }
+    let forced = matcher.compute_ff_bytes().len();
+    if forced > MAX_FORCED {
+        return refused(&format!("it begins with more than {MAX_FORCED} bytes that are always the same"));
+    }
+    match matcher.compute_mask_or_eos() {
+        Ok(_) => Ok(()),
+        Err(error) => refused(&short(&error.to_string())),
     }
 }
 
@@ -112,20 +142,29 @@ fn leave_culprit_out(
     vocabulary: &Vocabulary,
     prepared: &mut Prepared,
     why: &str,
+    search: &mut usize,
 ) -> Result<SchemaProblem, SchemaProblem> {
-    let mut reason = why.to_owned();
     let culprit = blame(&prepared.schema, &mut |schema| {
-        let result = matcher(vocabulary, schema_grammar(schema));
-        if let Err(error) = &result {
-            reason.clone_from(error);
-        }
-        result.is_ok()
+        *search = search.checked_sub(schema.to_string().len())?;
+        Some(matcher(vocabulary, schema_grammar(schema)).is_ok())
     });
+    let alone = prepared.schema.pointer(&culprit.schema).map(|schema| {
+        let schema = with_definitions(schema, prepared.schema.get("$defs"));
+        matcher(vocabulary, schema_grammar(&schema))
+    });
+    let reason = alone.and_then(Result::err).unwrap_or_else(|| why.to_owned());
     let problem = SchemaProblem::at(prepared.original(&culprit.pointer()), reason);
-    let keyword = culprit.keyword.filter(|keyword| can_be_left_out(keyword) || keyword == "oneOf");
+    // What no value satisfies stays so with a keyword less.
+    let possible = !problem.why.starts_with("Unsatisfiable");
+    let keyword = culprit.keyword.filter(|keyword| possible && can_be_left_out(keyword));
     match keyword {
         Some(keyword) if leave_out(&mut prepared.schema, &culprit.schema, &keyword) => {
-            let why = format!("is checked only when the call is complete ({})", problem.why);
+            let why = if keyword == "oneOf" {
+                "the alternatives may overlap; that one alone fits is checked when the call is complete"
+                    .into()
+            } else {
+                format!("is checked only when the call is complete ({})", problem.why)
+            };
             Ok(SchemaProblem { why, ..problem })
         }
         _ => Err(problem),
@@ -165,9 +204,11 @@ fn matcher(vocabulary: &Vocabulary, grammar: TopLevelGrammar) -> Result<Matcher,
     }
 }
 
-/// The first line of a message, without what follows a panic's or the parser's.
+/// The line of a message that says what is wrong: the last of a regular expression's, else the first.
 fn short(message: &str) -> String {
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no reason given");
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or("no reason given");
+    let line = lines.find_map(|line| line.strip_prefix("error: ")).unwrap_or(first);
     let line = line.strip_prefix("panic: ").unwrap_or(line);
     match line.char_indices().nth(MAX_REASON) {
         Some((end, _)) => format!("{}…", &line[..end]),

@@ -17,7 +17,7 @@ const MAX_JSON_DEPTH: usize = 100;
 const MAX_DEPTH: usize = 48;
 /// Schemas looked at, those behind a reference again.
 const MAX_VISITS: usize = 100_000;
-/// Properties of one object; compiling recurses this deep.
+/// Properties of one value, those of all schemas that apply to it together; compiling recurses this deep.
 const MAX_PROPERTIES: usize = 512;
 
 /// The keywords that the grammar leaves to validation.
@@ -59,11 +59,14 @@ fn measure(root: &Value) -> Result<(), SchemaProblem> {
     Ok(())
 }
 
-/// The schemas that apply to the same value as another one, by address, and where that one stands.
-#[derive(Default)]
+/// What a schema says itself, and the schemas that apply to the same value, by address.
 struct SameValue {
     pointer: String,
-    schemas: Vec<*const Value>,
+    properties: usize,
+    /// These apply together with it.
+    together: Vec<*const Value>,
+    /// One of these applies with it.
+    alternatives: Vec<*const Value>,
 }
 
 struct Walk<'a> {
@@ -85,7 +88,12 @@ impl<'a> Walk<'a> {
             );
             return Err(SchemaProblem::at(pointer, why));
         }
-        let mut same_value = SameValue { pointer: pointer.into(), schemas: Vec::new() };
+        let mut same_value = SameValue {
+            pointer: pointer.into(),
+            properties: own_properties(map),
+            together: Vec::new(),
+            alternatives: Vec::new(),
+        };
         self.keywords(map, pointer)?;
         if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
             let Some((target_pointer, target)) = self.references.resolve(reference) else {
@@ -94,14 +102,16 @@ impl<'a> Walk<'a> {
                 );
                 return Err(SchemaProblem::of(pointer, "$ref", why));
             };
-            same_value.schemas.push(target);
+            same_value.together.push(target);
             if self.followed.insert(target_pointer.clone()) {
                 self.schema(target, &target_pointer, depth + 1)?;
             }
         }
         for (keyword, below, child) in children(map, pointer) {
-            if in_place(keyword) {
-                same_value.schemas.push(child);
+            if matches!(keyword, "anyOf" | "oneOf") {
+                same_value.alternatives.push(child);
+            } else if in_place(keyword) {
+                same_value.together.push(child);
             }
             self.schema(child, &below, depth + 1)?;
         }
@@ -114,10 +124,6 @@ impl<'a> Walk<'a> {
         if !pointer.is_empty() && map.get("$id").is_some_and(Value::is_string) {
             let why = "a schema inside a schema has its own address; remove it and point \"$ref\" at \"#/…\"";
             return Err(SchemaProblem::of(pointer, "$id", why));
-        }
-        if map.get("properties").and_then(Value::as_object).is_some_and(|all| all.len() > MAX_PROPERTIES) {
-            let why = format!("lists more than {MAX_PROPERTIES} properties; split the tool");
-            return Err(SchemaProblem::of(pointer, "properties", why));
         }
         for (keyword, value) in map {
             match treatment(keyword, value, |other| map.get(other)) {
@@ -134,43 +140,49 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Refuses schemas that apply to a value only if they apply to it: neither validation nor grammar would end.
+    /// Refuses schemas that apply to a value only if they apply to it (neither validation nor grammar would
+    /// end), and those that give one value too many properties.
     ///
-    /// Schemas without another one for the same value are taken away until none is left but circles.
+    /// Schemas are settled when all others for the same value are; what is never settled stands in a circle.
     fn circles(&self) -> Result<(), SchemaProblem> {
         let mut waiting: HashMap<*const Value, Vec<*const Value>> = HashMap::new();
         let mut missing: HashMap<*const Value, usize> = HashMap::new();
-        let mut settled = Vec::new();
+        let mut ready = Vec::new();
         for (&schema, same_value) in &self.in_place {
-            let inner = same_value.schemas.iter().filter(|inner| self.in_place.contains_key(*inner));
-            let mut count = 0;
+            let inner = same_value.together.iter().chain(&same_value.alternatives);
+            let inner: Vec<_> = inner.filter(|inner| self.in_place.contains_key(*inner)).collect();
+            missing.insert(schema, inner.len());
+            if inner.is_empty() {
+                ready.push(schema);
+            }
             for &inner in inner {
                 waiting.entry(inner).or_default().push(schema);
-                count += 1;
-            }
-            missing.insert(schema, count);
-            if count == 0 {
-                settled.push(schema);
             }
         }
-        while let Some(schema) = settled.pop() {
-            missing.remove(&schema);
+        let mut settled: HashMap<*const Value, usize> = HashMap::new();
+        while let Some(schema) = ready.pop() {
+            let Some(same_value) = self.in_place.get(&schema) else { continue };
+            let of = |inner: &*const Value| settled.get(inner).copied().unwrap_or(0);
+            let together =
+                same_value.together.iter().map(of).fold(same_value.properties, usize::saturating_add);
+            let properties =
+                together.saturating_add(same_value.alternatives.iter().map(of).max().unwrap_or(0));
+            if properties > MAX_PROPERTIES {
+                let why = format!("a value has more than {MAX_PROPERTIES} properties; split the tool");
+                return Err(SchemaProblem::of(&same_value.pointer, "properties", why));
+            }
+            settled.insert(schema, properties);
             for outer in waiting.remove(&schema).unwrap_or_default() {
                 if let Some(count) = missing.get_mut(&outer) {
                     *count -= 1;
                     if *count == 0 {
-                        settled.push(outer);
+                        ready.push(outer);
                     }
                 }
             }
         }
-        let mut left: Vec<&str> = missing
-            .keys()
-            .filter_map(|schema| self.in_place.get(schema))
-            .map(|at| at.pointer.as_str())
-            .collect();
-        left.sort_unstable();
-        match left.first() {
+        let circle = self.in_place.iter().filter(|(schema, _)| !settled.contains_key(*schema));
+        match circle.map(|(_, at)| at.pointer.as_str()).min() {
             None => Ok(()),
             Some(pointer) => {
                 let why = "leads back to itself without going into a property or an item; remove the circle";
@@ -178,6 +190,26 @@ impl<'a> Walk<'a> {
             }
         }
     }
+}
+
+/// Properties that one schema names, those of the objects among its values included.
+fn own_properties(map: &Map<String, Value>) -> usize {
+    let named = map.get("properties").and_then(Value::as_object).map_or(0, Map::len);
+    let required = map.get("required").and_then(Value::as_array).map_or(0, Vec::len);
+    let mut largest = 0;
+    let listed = map.get("enum").and_then(Value::as_array).into_iter().flatten();
+    let mut open: Vec<&Value> = listed.chain(map.get("const")).collect();
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Object(members) => {
+                largest = largest.max(members.len());
+                open.extend(members.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    named.max(required).saturating_add(largest)
 }
 
 #[cfg(test)]
@@ -234,6 +266,13 @@ mod tests {
         assert!(inspect(&json!({"$ref": "#/$defs/0", "$defs": chain})).is_err());
         let wide: Map<String, Value> = (0..600).map(|n| (n.to_string(), json!(true))).collect();
         assert_eq!(refused(&json!({"properties": wide})), "/properties");
+        assert_eq!(refused(&json!({"items": {"enum": [[wide]]}})), "/items/properties");
+        let part = |from: usize| -> Value {
+            let names = (from..from + 200).map(|n| (n.to_string(), json!(true)));
+            json!({"properties": names.collect::<Map<_, _>>()})
+        };
+        assert_eq!(inspect(&json!({"anyOf": [part(0), part(200), part(400)]})), Ok(Vec::new()));
+        assert_eq!(refused(&json!({"allOf": [part(0), part(200), part(400)]})), "/properties");
     }
 
     /// Dropping a deep value level by level would recurse as deep.

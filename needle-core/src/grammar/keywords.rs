@@ -108,8 +108,8 @@ pub(super) fn treatment<'a>(
     }
 }
 
-/// Keywords without which a schema only lets more through; the grammar does without one that its compiler
-/// cannot take.
+/// Keywords without which a schema only lets more through (see `prepare::leave_out`); the grammar does without
+/// one that its compiler cannot take.
 pub(super) fn can_be_left_out(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -125,7 +125,9 @@ pub(super) fn can_be_left_out(keyword: &str) -> bool {
             | "minProperties"
             | "minimum"
             | "multipleOf"
+            | "oneOf"
             | "pattern"
+            | "patternProperties"
     )
 }
 

@@ -138,25 +138,37 @@ impl Copy<'_> {
     }
 }
 
-/// Takes a keyword out of the schema at `pointer`; `false` if it is not there.
+/// Takes a keyword out of the schema at `pointer`, and what must go with it so that the rest only lets more
+/// through; `false` if it is not there.
 pub(super) fn leave_out(root: &mut Value, pointer: &str, keyword: &str) -> bool {
     let Some(schema) = root.pointer_mut(pointer).and_then(Value::as_object_mut) else { return false };
-    if keyword == "oneOf" {
+    let Some(value) = schema.shift_remove(keyword) else { return false };
+    match keyword {
         // The alternatives stay, only that they exclude one another is left to validation.
-        let Some(alternatives) = schema.shift_remove("oneOf") else { return false };
-        if schema.contains_key("anyOf") {
-            let both = schema.entry("allOf").or_insert_with(|| json!([]));
-            both.as_array_mut().is_some_and(|both| {
-                both.push(json!({"anyOf": alternatives}));
-                true
-            })
-        } else {
-            schema.insert("anyOf".into(), alternatives);
-            true
+        "oneOf" => {
+            if schema.contains_key("anyOf") {
+                let all = schema.entry("allOf").or_insert_with(|| json!([]));
+                if let Some(all) = all.as_array_mut() {
+                    all.push(json!({"anyOf": value}));
+                }
+            } else {
+                schema.insert("anyOf".into(), value);
+            }
         }
-    } else {
-        schema.shift_remove(keyword).is_some()
+        // It would now hold for the properties with these names too.
+        "patternProperties" => {
+            schema.shift_remove("additionalProperties");
+        }
+        // The compiler takes either both or none.
+        "minProperties" => {
+            schema.shift_remove("maxProperties");
+        }
+        "maxProperties" => {
+            schema.shift_remove("minProperties");
+        }
+        _ => {}
     }
+    true
 }
 
 /// The pointer of `keyword` in the schema at `pointer`.
@@ -206,5 +218,8 @@ mod tests {
         assert!(leave_out(&mut root, "", "oneOf"));
         assert_eq!(root, json!({"anyOf": [2], "allOf": [{"anyOf": [1]}]}));
         assert!(!leave_out(&mut root, "/nowhere", "pattern"));
+        let mut root = json!({"items": {"patternProperties": {}, "additionalProperties": false}});
+        assert!(leave_out(&mut root, "/items", "patternProperties"));
+        assert_eq!(root, json!({"items": {}}));
     }
 }

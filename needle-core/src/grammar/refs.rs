@@ -21,6 +21,8 @@ const BELOW: [&str; 8] = [
 const LISTS: [&str; 5] = ["allOf", "anyOf", "oneOf", "prefixItems", "items"];
 /// Keywords whose value maps names to schemas.
 const MAPS: [&str; 4] = ["properties", "patternProperties", "dependentSchemas", "dependencies"];
+/// Keywords whose value maps names to schemas that apply only by reference.
+const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
 /// Whether a keyword's value is a schema, a list of them, or a map to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,22 @@ pub(super) fn children<'a>(
         }
     }
     found
+}
+
+/// The keyword that a pointer into a schema leads to or into; `schema` for the whole.
+pub(super) fn keyword_at(pointer: &str) -> &str {
+    let mut steps = pointer.split('/').skip(1).peekable();
+    let mut last = "schema";
+    while let Some(keyword) = steps.next() {
+        last = keyword;
+        let listed = steps.peek().is_some_and(|step| step.parse::<usize>().is_ok());
+        if MAPS.contains(&keyword) || DEFINITIONS.contains(&keyword) || (LISTS.contains(&keyword) && listed) {
+            steps.next();
+        } else if !IN_PLACE.contains(&keyword) && !BELOW.contains(&keyword) {
+            break;
+        }
+    }
+    last
 }
 
 /// A name as one step of a JSON pointer.
@@ -153,6 +171,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn pointers_lead_to_keywords() {
+        for (pointer, keyword) in [
+            ("", "schema"),
+            ("/properties/properties/type", "type"),
+            ("/$defs/a~1b/items/0/enum/3/x", "enum"),
+            ("/items/properties/a", "properties"),
+            ("/allOf/1", "allOf"),
+            ("/additionalProperties", "additionalProperties"),
+        ] {
+            assert_eq!(keyword_at(pointer), keyword, "{pointer}");
+        }
+    }
 
     #[test]
     fn references_lead_to_pointers_and_anchors_of_the_same_document() {

@@ -3,7 +3,7 @@
 /// A keyword of a schema that the grammar does not follow.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct SchemaProblem {
-    /// The keyword, such as `uniqueItems`.
+    /// The keyword, such as `uniqueItems`; `schema` for the schema as a whole.
     pub keyword: String,
     /// JSON pointer to the keyword in the parameters' schema; empty for the whole schema.
     pub pointer: String,
@@ -12,11 +12,10 @@ pub struct SchemaProblem {
 }
 
 impl SchemaProblem {
-    /// A problem of the keyword that `pointer` ends with.
+    /// A problem of what stands at `pointer`: a keyword, something in its value, or a schema.
     pub(crate) fn at(pointer: impl Into<String>, why: impl Into<String>) -> Self {
         let pointer = pointer.into();
-        let keyword = pointer.rsplit('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
-        Self { keyword, pointer, why: why.into() }
+        Self { keyword: super::refs::keyword_at(&pointer).into(), pointer, why: why.into() }
     }
 
     /// A problem of `keyword` in the subschema at `parent`.

@@ -20,6 +20,11 @@ const MAX_LEXER_STATES: usize = 50_000;
 /// Symbols of one compiled schema.
 const MAX_GRAMMAR_SIZE: usize = 200_000;
 
+/// Items of the parser per byte; an object with some hundred optional properties takes several thousand.
+const MAX_ITEMS_IN_ROW: usize = 8000;
+/// Items of the parser per step, some milliseconds of work.
+const MAX_ITEMS_PER_STEP: usize = 100_000;
+
 type Encode = dyn Fn(&[u8]) -> Vec<TokenId> + Send + Sync;
 
 /// The vocabulary of a model for the grammar; cloning shares it.
@@ -56,6 +61,8 @@ impl Vocabulary {
         let mut factory = factory.map_err(|error| Error::Internal(format!("grammar set-up: {error:#}")))?;
         factory.quiet();
         let limits = factory.limits_mut();
+        limits.max_items_in_row = MAX_ITEMS_IN_ROW;
+        limits.step_max_items = MAX_ITEMS_PER_STEP;
         limits.max_lexer_states = MAX_LEXER_STATES;
         limits.max_grammar_size = MAX_GRAMMAR_SIZE;
         limits.verbose_errors = false;
