@@ -88,9 +88,9 @@ impl std::fmt::Debug for Constraint {
 impl Constraint {
     /// The grammar of an answer with at most `max_calls` calls of these tools; their names differ.
     pub fn new(vocabulary: &Vocabulary, tools: Vec<ToolGrammar>, max_calls: usize) -> Self {
-        let mut opening = vec![vocabulary.encode(NO_CALL.as_bytes())];
+        let mut opening = vec![vocabulary.encode_start(NO_CALL)];
         if !tools.is_empty() {
-            opening.push(vocabulary.encode(FIRST_CALL.as_bytes()));
+            opening.push(vocabulary.encode_start(FIRST_CALL));
         }
         Self {
             vocabulary: vocabulary.clone(),
@@ -242,7 +242,9 @@ impl Constraint {
     /// Adds an allowed token to the text and to the state.
     fn take(&mut self, token: TokenId) {
         let bytes = self.vocabulary.bytes(token);
-        self.text.extend_from_slice(bytes);
+        // Some tokenizers begin a text with a space of their own.
+        let own = if self.text.is_empty() { bytes.strip_prefix(b" ").unwrap_or(bytes) } else { bytes };
+        self.text.extend_from_slice(own);
         match &mut self.state {
             State::Opening { taken } | State::Name { taken } => taken.push(token),
             State::Arguments { matcher } => {

@@ -10,6 +10,7 @@ use toktrie::{INVALID_TOKEN, TokEnv};
 
 use crate::TokenId;
 use crate::error::{Error, Result};
+use crate::tokenizer::Tokenizer;
 
 /// Tokens longer than this take no part; the trie's own limit is 1024 bytes.
 const MAX_TOKEN_BYTES: usize = 256;
@@ -26,6 +27,7 @@ const MAX_ITEMS_IN_ROW: usize = 8000;
 const MAX_ITEMS_PER_STEP: usize = 100_000;
 
 type Encode = dyn Fn(&[u8]) -> Vec<TokenId> + Send + Sync;
+type EncodeStart = dyn Fn(&str) -> Vec<TokenId> + Send + Sync;
 
 /// The vocabulary of a model for the grammar; cloning shares it.
 #[derive(Clone)]
@@ -41,6 +43,19 @@ impl std::fmt::Debug for Vocabulary {
 }
 
 impl Vocabulary {
+    /// The vocabulary of a model's tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if a byte that JSON text can hold has no token of its own.
+    pub fn new(tokenizer: &Arc<Tokenizer>) -> Result<Self> {
+        let count = u32::try_from(tokenizer.vocab_size())
+            .map_err(|_| fault("has more tokens than fit in 32 bits"))?;
+        let tokens = (0..count).map(|id| tokenizer.token_bytes(TokenId(id)).to_vec()).collect();
+        let (inside, start) = (tokenizer.clone(), tokenizer.clone());
+        let encode = Box::new(move |bytes: &[u8]| inside.encode_bytes(bytes));
+        Self::build(tokens, encode, Some(Box::new(move |text| start.encode(text))))
+    }
+
     /// The vocabulary of tokens with these bytes (empty: the token adds no text, so it is never allowed) and
     /// this tokenisation of a piece in the middle of a text.
     ///
@@ -52,7 +67,11 @@ impl Vocabulary {
         tokens: Vec<Vec<u8>>,
         encode: impl Fn(&[u8]) -> Vec<TokenId> + Send + Sync + 'static,
     ) -> Result<Self> {
-        let words: Arc<Words> = Arc::new(Words::new(tokens, Box::new(encode))?);
+        Self::build(tokens, Box::new(encode), None)
+    }
+
+    fn build(tokens: Vec<Vec<u8>>, encode: Box<Encode>, start: Option<Box<EncodeStart>>) -> Result<Self> {
+        let words = Arc::new(Words::new(tokens, encode, start)?);
         let env: TokEnv = words.clone();
         let capabilities = InferenceCapabilities { ff_tokens: true, ..InferenceCapabilities::default() };
         let factory = panic_utils::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -89,6 +108,15 @@ impl Vocabulary {
         self.words.encode(bytes)
     }
 
+    /// The tokens of a text's beginning as the model is used to them; their bytes may begin with a space that is
+    /// not the text's own.
+    pub(super) fn encode_start(&self, text: &str) -> Vec<TokenId> {
+        let tokens = self.words.start.as_ref().map(|start| start(text)).unwrap_or_default();
+        let bytes: Vec<u8> = tokens.iter().flat_map(|&token| self.bytes(token)).copied().collect();
+        let own = bytes.strip_prefix(b" ").unwrap_or(&bytes);
+        if own == text.as_bytes() { tokens } else { self.encode(text.as_bytes()) }
+    }
+
     /// The token of exactly one byte, if that byte can stand in JSON text.
     pub(crate) fn byte_token(&self, byte: u8) -> Option<TokenId> {
         self.words.trie.token_id(&[byte]).map(TokenId)
@@ -103,11 +131,15 @@ impl Vocabulary {
 struct Words {
     trie: TokTrie,
     encode: Box<Encode>,
+    start: Option<Box<EncodeStart>>,
+}
+
+fn fault(problem: impl Into<String>) -> Error {
+    Error::Tokenizer { origin: "vocabulary".into(), problem: problem.into() }
 }
 
 impl Words {
-    fn new(mut tokens: Vec<Vec<u8>>, encode: Box<Encode>) -> Result<Self> {
-        let fault = |problem: String| Error::Tokenizer { origin: "vocabulary".into(), problem };
+    fn new(mut tokens: Vec<Vec<u8>>, encode: Box<Encode>, start: Option<Box<EncodeStart>>) -> Result<Self> {
         let total: usize = tokens.iter().map(Vec::len).sum();
         if total > MAX_TOTAL_BYTES {
             return Err(fault(format!(
@@ -115,7 +147,7 @@ impl Words {
             )));
         }
         let vocab_size =
-            u32::try_from(tokens.len()).map_err(|_| fault("has more tokens than fit in 32 bits".into()))?;
+            u32::try_from(tokens.len()).map_err(|_| fault("has more tokens than fit in 32 bits"))?;
         // 0xFF would be read as the mark of a special token; no UTF-8 text holds it.
         for token in &mut tokens {
             if token.len() > MAX_TOKEN_BYTES || token.contains(&TokTrie::SPECIAL_TOKEN_MARKER) {
@@ -131,7 +163,7 @@ impl Words {
                 "has no token for byte {byte:#04x}, so not every text can be written; train it with byte fallback"
             )));
         }
-        Ok(Self { trie, encode })
+        Ok(Self { trie, encode, start })
     }
 
     fn encode(&self, bytes: &[u8]) -> Vec<TokenId> {
