@@ -6,81 +6,94 @@
 #[path = "support/vocabulary.rs"]
 mod support;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use needle_core::grammar::{Constraint, Step, ToolGrammar};
+use needle_core::grammar::{Constraint, Step, Support, ToolGrammar};
 use needle_core::validation::Validator;
 use serde_json::{Map, Value, json};
 use support::vocabulary;
 
-#[test]
-fn stack() {
-    for kb in [2048, 1024, 512, 384, 256, 128] {
-        println!("=== {kb} kB");
-        for (name, schema) in hostile() {
-            println!("{name}");
-            std::thread::Builder::new()
-                .stack_size(kb << 10)
-                .spawn(move || {
-                    let tool = ToolGrammar::compile(&vocabulary(), "t", &schema);
-                    let _ = Validator::compile(&schema);
-                    drop(tool);
-                })
-                .unwrap()
-                .join()
-                .unwrap();
+/// Steps of one answer.
+const MAX_STEPS: usize = 200;
+/// Far more than any of these takes (some tenths of a second), far less than a hang.
+const MAX_TIME: Duration = Duration::from_secs(20);
+
+/// Compiles and writes an answer; the choice at each step is arbitrary.
+fn try_out(name: &str, schema: &Value) {
+    let start = Instant::now();
+    let vocabulary = vocabulary();
+    let tool = ToolGrammar::compile(&vocabulary, "t", schema);
+    if let Support::Refused(problem) = tool.support() {
+        assert!(!problem.keyword.is_empty() && !problem.why.is_empty(), "{name}: {problem:?}");
+    }
+    let validator = Validator::compile(schema);
+    let mut constraint = Constraint::new(&vocabulary, vec![tool], 2);
+    for step in 0..MAX_STEPS {
+        match constraint.step().unwrap() {
+            Step::Forced(_) => {}
+            Step::Choose { allowed, .. } => {
+                let index = if step == 0 { 1 } else { step % allowed.len().min(7) };
+                constraint.advance(allowed.iter().nth(index).unwrap()).unwrap();
+            }
+            Step::Finished(_) => break,
         }
     }
+    if let Ok(validator) = validator {
+        let mut deep = json!({});
+        for _ in 0..30 {
+            deep = json!({"a": deep, "x": [1, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"]});
+        }
+        let _ = validator.validate(&deep);
+        let _ = validator.validate(&json!({"a": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"}));
+    }
+    assert!(start.elapsed() < MAX_TIME, "{name}: {:?}", start.elapsed());
 }
 
 #[test]
-fn zz_explore() {
-    let vocabulary = vocabulary();
-    let cases: Vec<(&str, Value)> = hostile();
-    for (name, schema) in cases {
-        println!(">> {name}");
-        let start = Instant::now();
-        let tool = ToolGrammar::compile(&vocabulary, "t", &schema);
-        let compiled = start.elapsed();
-        let start = Instant::now();
-        let validator = Validator::compile(&schema);
-        let validated = start.elapsed();
-        let start = Instant::now();
-        let mut constraint = Constraint::new(&vocabulary, vec![tool.clone()], 2);
-        let mut steps = 0;
-        let finish = loop {
-            match constraint.step().unwrap() {
-                Step::Forced(_) => {}
-                Step::Choose { allowed, .. } => {
-                    let token = allowed
-                        .iter()
-                        .nth(if steps == 0 { 1 } else { steps % allowed.len().min(7) })
-                        .unwrap();
-                    constraint.advance(token).unwrap();
-                }
-                Step::Finished(finish) => break Some(finish),
-            }
-            steps += 1;
-            if steps > 300 {
-                break None;
-            }
-        };
-        let text = String::from_utf8_lossy(constraint.text()).chars().take(60).collect::<String>();
-        println!(
-            "   {:?} compile, {:?} validator, {:?} for {steps} steps {finish:?}\n   {}\n   {:?}\n   {text}",
-            compiled,
-            validated,
-            start.elapsed(),
-            short(&format!("{:?}", tool.support())),
-            validator.map(|_| ()).map_err(|e| short(&e.to_string()))
-        );
+fn hostile_schemas_end_and_say_why_also_on_a_small_stack() {
+    for (name, schema) in hostile() {
+        println!("{name}");
+        let run = move || try_out(name, &schema);
+        std::thread::Builder::new().stack_size(1 << 20).spawn(run).unwrap().join().unwrap();
     }
 }
 
-fn short(text: &str) -> String {
-    text.chars().take(250).collect()
+#[test]
+fn hostile_schemas_are_named_rightly() {
+    let support = |wanted: &str| -> Support {
+        let (_, schema) = hostile().into_iter().find(|(name, _)| *name == wanted).unwrap();
+        ToolGrammar::compile(&vocabulary(), "t", &schema).support().clone()
+    };
+    for (name, pointer) in [
+        ("pattern look behind", "/properties/a/pattern"),
+        ("pattern properties", "/patternProperties"),
+        ("min properties", "/minProperties"),
+        ("oneOf 200", "/properties/a/oneOf"),
+        ("additional", "/propertyNames"),
+        ("minimum huge", "/properties/a/minimum"),
+    ] {
+        let Support::Lenient(problems) = support(name) else { panic!("{name}: {:?}", support(name)) };
+        assert_eq!(problems.iter().map(|problem| problem.pointer.as_str()).collect::<Vec<_>>(), [pointer]);
+    }
+    for (name, keyword, pointer) in [
+        ("endless", "schema", ""),
+        ("empty range", "minimum", "/properties/a/minimum"),
+        ("false property", "properties", "/properties/a"),
+        ("required 5000", "properties", "/properties"),
+        ("allOf of anyOf", "allOf", "/properties/a/allOf"),
+        ("not a schema", "schema", ""),
+    ] {
+        let Support::Refused(problem) = support(name) else { panic!("{name}: {:?}", support(name)) };
+        assert_eq!((problem.keyword.as_str(), problem.pointer.as_str()), (keyword, pointer), "{name}");
+    }
+    for name in
+        ["512 optional", "512 required", "enum 4000", "enum 3000 objects", "nested 40", "lark", "x-guidance"]
+    {
+        assert_eq!(support(name), Support::Exact, "{name}");
+    }
 }
 
+#[allow(clippy::too_many_lines, reason = "a list")]
 fn hostile() -> Vec<(&'static str, Value)> {
     let many = |count: usize, of: &dyn Fn(usize) -> Value| -> Vec<Value> { (0..count).map(of).collect() };
     let map = |count: usize, of: &dyn Fn(usize) -> Value| -> Map<String, Value> {
@@ -230,9 +243,19 @@ fn hostile() -> Vec<(&'static str, Value)> {
             "min properties",
             json!({"properties": map(20, &|_| json!({"type": "null"})), "minProperties": 2, "maxProperties": 3}),
         ),
+        ("wide references", wide("anyOf", &json!({"type": "null"}))),
+        ("wide intersections", wide("allOf", &json!({"properties": {"a": {"type": "string"}}}))),
         (
             "additional",
             json!({"additionalProperties": {"$ref": "#"}, "propertyNames": {"pattern": "^[a-z]+$"}}),
         ),
     ]
+}
+
+/// Definitions that each name the next one eight times.
+fn wide(keyword: &str, last: &Value) -> Value {
+    let next = |n: usize| json!({"$ref": format!("#/$defs/{}", n + 1)});
+    let definition = |n: usize| if n == 14 { last.clone() } else { json!({keyword: vec![next(n); 8]}) };
+    let definitions: Map<String, Value> = (0..15).map(|n| (n.to_string(), definition(n))).collect();
+    json!({"properties": {"a": {"$ref": "#/$defs/0"}}, "$defs": definitions})
 }

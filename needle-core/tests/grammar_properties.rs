@@ -6,7 +6,7 @@
 mod support;
 
 use needle_core::acceptance::Judge;
-use needle_core::grammar::{Constraint, Finish, Step, Support, ToolGrammar, Vocabulary};
+use needle_core::grammar::{Constraint, Finish, Step, Support, TokenMask, ToolGrammar, Vocabulary};
 use needle_core::{TokenId, call};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -67,27 +67,28 @@ fn walk(constraint: &mut Constraint, mut choices: impl Iterator<Item = usize>) -
             Step::Finished(finish) => return Some(finish),
             Step::Choose { allowed, .. } => {
                 assert!(allowed.len() > 1 && !allowed.contains(TokenId(0)));
-                let token = match choices.next() {
-                    Some(choice) => allowed.iter().nth(choice % allowed.len()).unwrap(),
-                    None => {
-                        let text = constraint.text();
-                        let digit = text.last().is_some_and(u8::is_ascii_digit);
-                        let order = match (in_string(text), digit) {
-                            (true, _) => "\"a1-",
-                            (_, true) => "}],15.e",
-                            _ => "}]\"15nt{[,",
-                        };
-                        let wanted = order.bytes().map(of_byte).find(|&token| allowed.contains(token));
-                        wanted.unwrap_or_else(|| {
-                            allowed.iter().find(|&token| bytes_of(token) != b"\\").unwrap()
-                        })
-                    }
+                let token = if let Some(choice) = choices.next() {
+                    allowed.iter().nth(choice % allowed.len()).unwrap()
+                } else {
+                    way_out(constraint.text(), &allowed)
                 };
                 constraint.advance(token).unwrap();
             }
         }
     }
     None
+}
+
+/// The allowed token that brings the answer nearer to its end.
+fn way_out(text: &[u8], allowed: &TokenMask) -> TokenId {
+    let digit = text.last().is_some_and(u8::is_ascii_digit);
+    let order = match (in_string(text), digit) {
+        (true, _) => "\"a1-",
+        (_, true) => "}],15.e",
+        _ => "}]\"15nt{[,",
+    };
+    let wanted = order.bytes().map(of_byte).find(|&token| allowed.contains(token));
+    wanted.unwrap_or_else(|| allowed.iter().find(|&token| bytes_of(token) != b"\\").unwrap())
 }
 
 fn in_string(text: &[u8]) -> bool {

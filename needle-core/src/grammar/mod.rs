@@ -22,5 +22,6 @@ pub(crate) use arguments::reads;
 pub use constraint::{Constraint, Finish, Step};
 pub(crate) use inspect::inspect;
 pub use mask::TokenMask;
+pub(crate) use refs::{References, children, in_place};
 pub use support::{SchemaProblem, Support};
 pub use vocabulary::Vocabulary;

@@ -45,14 +45,14 @@ pub(super) fn shape(keyword: &str, value: &Value) -> Option<Shape> {
 }
 
 /// Whether schemas under `keyword` apply to the very value that the schema around them applies to.
-pub(super) fn in_place(keyword: &str) -> bool {
+pub(crate) fn in_place(keyword: &str) -> bool {
     IN_PLACE.contains(&keyword)
         || matches!(keyword, "allOf" | "anyOf" | "oneOf" | "dependentSchemas" | "dependencies")
 }
 
 /// The schemas directly inside `schema`, each with its keyword and its pointer below `pointer`; definitions
 /// are not among them, as only a reference makes them apply.
-pub(super) fn children<'a>(
+pub(crate) fn children<'a>(
     schema: &'a Map<String, Value>,
     pointer: &str,
 ) -> Vec<(&'a str, String, &'a Value)> {
@@ -100,14 +100,14 @@ pub(super) fn escaped(name: &str) -> String {
 }
 
 /// Finds what a schema's references mean.
-pub(super) struct References<'a> {
+pub(crate) struct References<'a> {
     root: &'a Value,
     id: Option<&'a str>,
     anchors: HashMap<&'a str, String>,
 }
 
 impl<'a> References<'a> {
-    pub(super) fn new(root: &'a Value) -> Self {
+    pub(crate) fn new(root: &'a Value) -> Self {
         let mut anchors = HashMap::new();
         let mut open = vec![(String::new(), root)];
         while let Some((pointer, value)) = open.pop() {
@@ -134,7 +134,7 @@ impl<'a> References<'a> {
     }
 
     /// The pointer and the schema that `reference` names; `None` for what is not in this document.
-    pub(super) fn resolve(&self, reference: &str) -> Option<(String, &'a Value)> {
+    pub(crate) fn resolve(&self, reference: &str) -> Option<(String, &'a Value)> {
         let reference = self.id.and_then(|id| reference.strip_prefix(id)).unwrap_or(reference);
         let fragment = percent_decoded(match reference {
             "" => "",

@@ -69,6 +69,7 @@ pub(crate) fn of_byte(byte: u8) -> TokenId {
 }
 
 /// The bytes of a token.
+#[allow(dead_code, reason = "not every test reads tokens")]
 pub(crate) fn bytes_of(token: TokenId) -> Vec<u8> {
     match token.0 as usize {
         0 => Vec::new(),

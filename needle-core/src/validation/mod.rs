@@ -1,5 +1,7 @@
 //! The last gate: arguments against their tool's schema, independent of the grammar.
 
+mod work;
+
 use jsonschema::{Draft, PatternOptions};
 use serde_json::Value;
 
@@ -11,7 +13,7 @@ const MAX_MESSAGE: usize = 300;
 const MAX_PATTERN_STEPS: usize = 100_000;
 /// Bytes of one compiled regular expression.
 const MAX_PATTERN_SIZE: usize = 4 << 20;
-/// Levels of JSON in arguments; deeper ones fail, as a recursive schema can multiply the work per level.
+/// Levels of JSON in arguments.
 const MAX_DEPTH: usize = 64;
 
 /// Why arguments do not fit their schema.
@@ -33,7 +35,11 @@ impl std::fmt::Display for ValidationFailure {
 ///
 /// JSON Schema 2020-12, or the draft that `$schema` names; formats are asserted; nothing is fetched.
 #[derive(Debug)]
-pub struct Validator(jsonschema::Validator);
+pub struct Validator {
+    compiled: jsonschema::Validator,
+    /// The schema, where references can multiply the work.
+    multiplied: Option<Value>,
+}
 
 impl Validator {
     /// Compiles a tool's parameters.
@@ -52,7 +58,10 @@ impl Validator {
             options = options.with_draft(Draft::Draft202012);
         }
         match options.build(parameters) {
-            Ok(validator) => Ok(Self(validator)),
+            Ok(compiled) => {
+                let multiplied = work::has_references(parameters).then(|| parameters.clone());
+                Ok(Self { compiled, multiplied })
+            }
             Err(error) => {
                 Err(SchemaProblem::at(error.instance_path().as_str(), shortened(&error.to_string())))
             }
@@ -64,11 +73,14 @@ impl Validator {
     /// # Errors
     /// The first place that does not fit.
     pub fn validate(&self, arguments: &Value) -> Result<(), ValidationFailure> {
+        let whole = |message: String| Err(ValidationFailure { pointer: String::new(), message });
         if deeper_than(arguments, MAX_DEPTH) {
-            let message = format!("is nested more than {MAX_DEPTH} levels deep");
-            return Err(ValidationFailure { pointer: String::new(), message });
+            return whole(format!("is nested more than {MAX_DEPTH} levels deep"));
         }
-        self.0.validate(arguments).map_err(|error| ValidationFailure {
+        if self.multiplied.as_ref().is_some_and(|schema| !work::is_bounded(schema, arguments)) {
+            return whole("cannot be checked in bounded time: the schema multiplies with each level".into());
+        }
+        self.compiled.validate(arguments).map_err(|error| ValidationFailure {
             pointer: error.instance_path().as_str().to_owned(),
             message: shortened(&error.to_string()),
         })
@@ -161,5 +173,19 @@ mod tests {
             value = json!({"a": value});
         }
         assert!(failure(&schema, &value).unwrap().contains("levels"));
+        let leaf = json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]});
+        let doubling = json!({"anyOf": [leaf, leaf]});
+        let mut value = json!({});
+        for _ in 0..40 {
+            value = json!({"a": value});
+        }
+        assert!(failure(&doubling, &value).unwrap().contains("bounded time"));
+        assert!(!failure(&doubling, &json!({"a": {"a": {}}})).unwrap().contains("bounded time"));
+        let next = |n: usize| json!({"$ref": format!("#/$defs/{}", n + 1)});
+        let quarters: serde_json::Map<String, Value> =
+            (0..12).map(|n| (n.to_string(), json!({"not": {"anyOf": vec![next(n); 4]}}))).collect();
+        let mut flat = json!({"$ref": "#/$defs/0", "$defs": quarters});
+        flat["$defs"]["12"] = json!({"type": "null"});
+        assert!(failure(&flat, &json!({})).unwrap().contains("bounded time"));
     }
 }
