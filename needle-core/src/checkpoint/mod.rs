@@ -15,6 +15,8 @@ mod buffer;
 mod bundle;
 pub mod config;
 mod names;
+mod pickle;
+mod published;
 mod quantize;
 mod safetensors;
 mod tensor;
@@ -63,6 +65,10 @@ impl Checkpoint {
         // never looks like a header that fits the file and opens a brace.
         if safetensors::sniff(&buffer) {
             return bundle::open_file(origin, buffer);
+        }
+        if pickle::sniff(&buffer) {
+            let (config, tensors) = published::read(&origin, &buffer)?;
+            return Ok(Self { config, tokenizer: None, calibration: None, origin, buffer, tensors });
         }
         let problem = if buffer.is_empty() {
             "is empty"

@@ -1,7 +1,5 @@
 //! Names and shapes of every tensor of a network, and where the published checkpoint keeps them.
 
-#![allow(dead_code, reason = "the reader of published checkpoints follows")]
-
 use indexmap::IndexMap;
 
 use super::config::ModelConfig;

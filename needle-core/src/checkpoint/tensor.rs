@@ -1,7 +1,5 @@
 //! Stored tensors: where their numbers lie and how they become f32.
 
-#![allow(dead_code, reason = "the reader of published checkpoints follows")]
-
 use std::ops::Range;
 use std::sync::Arc;
 
