@@ -96,8 +96,8 @@ const MAX_DEPTH: usize = 64;
 const MAX_SUBSCHEMAS: usize = 256;
 
 /// `value`, which stands where `schemas` apply, spelled as the grammar writes it.
-fn arranged(root: &Value, schemas: &[&Value], value: &Value, depth: usize) -> Value {
-    let schemas = expanded(root, schemas, value);
+fn arranged(root: &Value, outer: &[&Value], value: &Value, depth: usize) -> Value {
+    let schemas = expanded(root, outer, value);
     let named = schemas.iter().find_map(|schema| {
         let listed = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
         listed.chain(schema.get("const")).find(|one| same(one, value))
@@ -107,12 +107,12 @@ fn arranged(root: &Value, schemas: &[&Value], value: &Value, depth: usize) -> Va
     }
     match value {
         Value::Object(members) if depth < MAX_DEPTH => {
-            let mut keys: Vec<&String> = Vec::with_capacity(members.len());
-            let listed = schemas.iter().filter_map(|schema| schema.get("properties")?.as_object());
-            let listed = listed.flat_map(Map::keys).filter_map(|key| members.get_key_value(key));
             let required = schemas.iter().filter_map(|schema| schema.get("required")?.as_array()).flatten();
-            let required = required.filter_map(|key| members.get_key_value(key.as_str()?));
-            for (key, _) in listed.chain(required).chain(members) {
+            let required = required.filter_map(Value::as_str);
+            let mut keys: Vec<&String> = Vec::with_capacity(members.len());
+            let listed = listed_keys(root, outer, value);
+            let known = listed.into_iter().chain(required).filter_map(|key| members.get_key_value(key));
+            for (key, _) in known.chain(members) {
                 if !keys.contains(&key) {
                     keys.push(key);
                 }
@@ -168,8 +168,38 @@ fn expanded<'a>(root: &'a Value, schemas: &[&'a Value], value: &Value) -> Vec<&'
     all
 }
 
+/// The properties of the schemas in the grammar's order, that of the keywords that bring them.
+fn listed_keys<'a>(root: &'a Value, schemas: &[&'a Value], value: &Value) -> Vec<&'a str> {
+    let mut keys = Vec::new();
+    let mut seen: Vec<&Value> = Vec::new();
+    let mut open: Vec<(&str, &Value)> = schemas.iter().rev().map(|&schema| ("", schema)).collect();
+    while let Some((keyword, part)) = open.pop() {
+        match (keyword, part) {
+            ("properties", Value::Object(properties)) => keys.extend(properties.keys().map(String::as_str)),
+            ("$ref", reference) => open.extend(pointed(root, reference).map(|schema| ("", schema))),
+            ("oneOf" | "anyOf" | "allOf", Value::Array(list)) => {
+                let applying =
+                    list.iter().rev().filter(|one| keyword == "allOf" || may_hold(root, one, value));
+                open.extend(applying.map(|one| ("", one)));
+            }
+            ("", Value::Object(schema)) if seen.len() < MAX_SUBSCHEMAS => {
+                if !seen.iter().any(|&known| std::ptr::eq(known, part)) {
+                    seen.push(part);
+                    open.extend(schema.iter().rev().map(|(keyword, inner)| (keyword.as_str(), inner)));
+                }
+            }
+            _ => {}
+        }
+    }
+    keys
+}
+
+fn pointed<'a>(root: &'a Value, reference: &Value) -> Option<&'a Value> {
+    root.pointer(reference.as_str()?.strip_prefix('#')?)
+}
+
 fn target<'a>(root: &'a Value, schema: &Value) -> Option<&'a Value> {
-    root.pointer(schema.get("$ref")?.as_str()?.strip_prefix('#')?)
+    pointed(root, schema.get("$ref")?)
 }
 
 /// Whether an alternative is not plainly another one's: its required properties are there, and those that

@@ -101,14 +101,17 @@ impl Copy<'_> {
         }
         let Value::Object(map) = schema else { return Ok(schema.clone()) };
         let mut copy = Map::new();
-        if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
-            copy.insert("$ref".into(), self.definition(reference));
-            if self.refs_stand_alone {
-                return Ok(Value::Object(copy));
-            }
-        }
         for (keyword, value) in map {
-            if keyword == "$ref" || treatment(keyword, value, |other| map.get(other)) != Treatment::Follow {
+            // The order stays, as it is the order of the properties in the arguments.
+            if let ("$ref", Value::String(reference)) = (keyword.as_str(), value) {
+                let definition = self.definition(reference);
+                if self.refs_stand_alone {
+                    return Ok(json!({"$ref": definition}));
+                }
+                copy.insert("$ref".into(), definition);
+                continue;
+            }
+            if treatment(keyword, value, |other| map.get(other)) != Treatment::Follow {
                 continue;
             }
             let value = match (shape(keyword, value), value) {
@@ -142,6 +145,7 @@ impl Copy<'_> {
 /// through; `false` if it is not there.
 pub(super) fn leave_out(root: &mut Value, pointer: &str, keyword: &str) -> bool {
     let Some(schema) = root.pointer_mut(pointer).and_then(Value::as_object_mut) else { return false };
+    let Some(place) = schema.keys().position(|one| one == keyword) else { return false };
     let Some(value) = schema.shift_remove(keyword) else { return false };
     match keyword {
         // The alternatives stay, only that they exclude one another is left to validation.
@@ -152,7 +156,8 @@ pub(super) fn leave_out(root: &mut Value, pointer: &str, keyword: &str) -> bool 
                     all.push(json!({"anyOf": value}));
                 }
             } else {
-                schema.insert("anyOf".into(), value);
+                // At the same place: the order of keywords is the order of the properties they bring.
+                schema.shift_insert(place, "anyOf".into(), value);
             }
         }
         // It would now hold for the properties with these names too.
@@ -218,6 +223,9 @@ mod tests {
         assert!(leave_out(&mut root, "", "oneOf"));
         assert_eq!(root, json!({"anyOf": [2], "allOf": [{"anyOf": [1]}]}));
         assert!(!leave_out(&mut root, "/nowhere", "pattern"));
+        let mut root = json!({"oneOf": [1], "type": "object"});
+        assert!(leave_out(&mut root, "", "oneOf"));
+        assert_eq!(root.to_string(), r#"{"anyOf":[1],"type":"object"}"#);
         let mut root = json!({"items": {"patternProperties": {}, "additionalProperties": false}});
         assert!(leave_out(&mut root, "/items", "patternProperties"));
         assert_eq!(root, json!({"items": {}}));
