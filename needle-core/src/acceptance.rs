@@ -182,11 +182,11 @@ fn listed_keys<'a>(root: &'a Value, schemas: &[&'a Value], value: &Value) -> Vec
                     list.iter().rev().filter(|one| keyword == "allOf" || may_hold(root, one, value));
                 open.extend(applying.map(|one| ("", one)));
             }
-            ("", Value::Object(schema)) if seen.len() < MAX_SUBSCHEMAS => {
-                if !seen.iter().any(|&known| std::ptr::eq(known, part)) {
-                    seen.push(part);
-                    open.extend(schema.iter().rev().map(|(keyword, inner)| (keyword.as_str(), inner)));
-                }
+            ("", Value::Object(schema))
+                if seen.len() < MAX_SUBSCHEMAS && !seen.iter().any(|&known| std::ptr::eq(known, part)) =>
+            {
+                seen.push(part);
+                open.extend(schema.iter().rev().map(|(keyword, inner)| (keyword.as_str(), inner)));
             }
             _ => {}
         }

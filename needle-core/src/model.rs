@@ -85,10 +85,9 @@ impl Model {
         }
         let tokenizer = Arc::new(tokenizer);
         let count = u32::try_from(tokens).map_err(|_| wrong(format!("has {tokens} tokens, too many")))?;
-        let bytes: Vec<Vec<u8>> = (0..count).map(|id| tokenizer.token_bytes(TokenId(id)).to_vec()).collect();
-        let longest_token = bytes.iter().map(Vec::len).max().unwrap_or(0);
-        let encoder = Arc::clone(&tokenizer);
-        let vocabulary = Vocabulary::from_parts(bytes, move |bytes| encoder.encode_bytes(bytes))?;
+        let lengths = (0..count).map(|id| tokenizer.token_bytes(TokenId(id)).len());
+        let longest_token = lengths.max().unwrap_or(0);
+        let vocabulary = Vocabulary::new(&tokenizer)?;
         Ok(Arc::new(Self { weights: Arc::new(weights), tokenizer, vocabulary, calibration, longest_token }))
     }
 

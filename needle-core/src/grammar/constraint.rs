@@ -154,7 +154,7 @@ impl Constraint {
         self.calls_finished
     }
 
-    /// The tool of the current call, once its name is certain.
+    /// The tool of the current call, from when its name is certain to the call's end.
     pub fn tool(&self) -> Option<usize> {
         self.tool
     }
