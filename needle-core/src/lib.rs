@@ -14,6 +14,7 @@ pub mod decode;
 #[cfg(feature = "embedded-model")]
 mod embedded;
 pub mod error;
+pub mod eval;
 pub mod grammar;
 pub mod grounding;
 pub mod kernels;
