@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::TokenId;
 use crate::checkpoint::config::Layout;
 use crate::error::{Error, Result};
-use crate::grammar::{Support, ToolGrammar};
+use crate::grammar::{Support, ToolGrammar, closed};
 use crate::model::Model;
 use crate::nn::contrastive;
 use crate::nn::decoder::CrossPiece;
@@ -83,7 +83,7 @@ impl Catalogue {
 impl CompiledTool {
     fn compile(model: &Model, spec: ToolSpec, snake_name: String) -> Result<Self> {
         let (weights, tokenizer) = (model.weights(), model.tokenizer());
-        let grammar = ToolGrammar::compile(model.vocabulary(), &snake_name, &spec.parameters);
+        let grammar = ToolGrammar::compile(model.vocabulary(), &snake_name, &closed(&spec.parameters));
         let (validator, support) = match Validator::compile(&spec.parameters) {
             Ok(validator) => (Some(validator), grammar.support().clone()),
             Err(problem) => (None, Support::Refused(problem)),

@@ -1,6 +1,7 @@
 //! One choice: the best allowed token, and how sure the model was of it.
 
 use crate::TokenId;
+use crate::grammar::TokenMask;
 use crate::trace::Unmasked;
 
 /// Where the pointer over the source looks, for one output position (See et al., 2017).
@@ -22,6 +23,26 @@ pub(super) struct Picked {
     pub(super) margin: f32,
     pub(super) unmasked: Option<Unmasked>,
     pub(super) evidence: Option<usize>,
+}
+
+/// Up to this many tokens can be spellings of one text; more are not looked at.
+const MOST_SPELLINGS: usize = 8;
+
+/// The token to take without asking the model where the allowed ones spell the beginning of one text, such as
+/// `"`, `":` and `":"` before a string: the longest, which is what tokenisers write and models are trained on.
+///
+/// None where the longest closes something, as `[]` does: then the others lead elsewhere.
+pub(super) fn only_spelling<'a>(allowed: &TokenMask, bytes: impl Fn(TokenId) -> &'a [u8]) -> Option<TokenId> {
+    if allowed.len() > MOST_SPELLINGS {
+        return None;
+    }
+    let mut tokens: Vec<TokenId> = allowed.iter().collect();
+    tokens.sort_by_key(|&token| bytes(token).len());
+    let longest = *tokens.last()?;
+    let is_one_text = tokens.windows(2).all(|pair| bytes(pair[1]).starts_with(bytes(pair[0])));
+    let closes =
+        bytes(longest).ends_with(b"]") || bytes(longest).ends_with(b"}") || bytes(longest).ends_with(b"\"\"");
+    (is_one_text && !closes).then_some(longest)
 }
 
 /// The best of a few tokens, from their logits alone. `None` for no tokens.

@@ -108,6 +108,12 @@ impl Writer<'_> {
     }
 
     fn choose(&mut self, kind: ChoiceKind, allowed: &TokenMask) -> Result<()> {
+        let bytes = |token| self.model.tokenizer().token_bytes(token);
+        if let Some(token) = choice::only_spelling(allowed, bytes) {
+            self.constraint.advance(token)?;
+            self.write(&[token]);
+            return Ok(());
+        }
         let weights = self.model.weights();
         let hidden = decoder::forward(weights, &self.source.cross, self.state, &self.waiting)?;
         self.waiting.clear();

@@ -7,6 +7,7 @@
 mod arguments;
 mod blame;
 mod braces;
+mod closed;
 mod constraint;
 mod inspect;
 mod keywords;
@@ -19,6 +20,7 @@ mod vocabulary;
 
 pub use arguments::ToolGrammar;
 pub(crate) use arguments::reads;
+pub(crate) use closed::closed;
 pub use constraint::{Constraint, Finish, Step};
 pub(crate) use inspect::inspect;
 pub use mask::TokenMask;
