@@ -1,0 +1,77 @@
+//! Figures that people would rather see than read, in plain text.
+
+use needle_core::eval::Bin;
+
+const WIDTH: usize = 40;
+
+/// A histogram of latencies in milliseconds: ten equal steps up to the 99th percentile, the rest in the last.
+pub(crate) fn latencies(values: &[f64]) -> String {
+    const BINS: usize = 10;
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(&high) = sorted.get(sorted.len().saturating_sub(1) * 99 / 100) else { return String::new() };
+    let step = high.max(f64::MIN_POSITIVE) / BINS as f64;
+    let mut counts = [0; BINS];
+    for value in values {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "times are positive and small"
+        )]
+        let bin = (value / step) as usize;
+        counts[bin.min(BINS - 1)] += 1;
+    }
+    let most = counts.iter().copied().max().unwrap_or(1).max(1);
+    let mut lines = vec!["latency".to_owned()];
+    for (index, count) in counts.into_iter().enumerate() {
+        let from = step * index as f64;
+        lines.push(format!("{from:>8.1} ms  {:<WIDTH$} {count}", "█".repeat(WIDTH * count / most)));
+    }
+    lines.join("\n")
+}
+
+/// A reliability diagram: per tenth of confidence the share that was right (█), and the confidence (│).
+pub(crate) fn reliability(bins: &[Bin]) -> String {
+    let mut lines = vec!["confidence  right (█) beside the mean confidence (│)".to_owned()];
+    for (index, bin) in bins.iter().enumerate() {
+        let mut bar: Vec<char> =
+            (0..=WIDTH).map(|at| if at < cells(bin.accuracy) { '█' } else { ' ' }).collect();
+        if bin.rows > 0 {
+            bar[cells(bin.confidence)] = '│';
+        }
+        let bar: String = bar.into_iter().collect();
+        let (low, high) = (index as f64 / 10.0, (index + 1) as f64 / 10.0);
+        lines.push(format!("{low:.1} to {high:.1}  {bar} {} rows", bin.rows));
+    }
+    lines.join("\n")
+}
+
+fn cells(share: f64) -> usize {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is within 0 to 1")]
+    let cells = (share.clamp(0.0, 1.0) * WIDTH as f64).round() as usize;
+    cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_drawn_to_scale() {
+        let drawn = latencies(&[1.0, 1.0, 1.0, 1.0, 10.0, 10.0]);
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert_eq!(lines.len(), 11);
+        assert!(lines[2].ends_with(&format!("{} 4", "█".repeat(40))), "{}", lines[2]);
+        assert!(lines[10].ends_with(" 2") && lines[10].contains(&"█".repeat(20)), "{}", lines[10]);
+        assert_eq!(latencies(&[]), "");
+    }
+
+    #[test]
+    fn a_diagram_shows_confidence_beside_accuracy() {
+        let mut bins = vec![Bin::default(); 10];
+        bins[9] = Bin { rows: 7, confidence: 0.95, accuracy: 0.5 };
+        let drawn = reliability(&bins);
+        let last = drawn.lines().last().unwrap();
+        assert_eq!(last, format!("0.9 to 1.0  {}{}│   7 rows", "█".repeat(20), " ".repeat(18)));
+    }
+}

@@ -1,0 +1,36 @@
+//! Which model a command runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use needle_core::Model;
+
+use crate::Outcome;
+
+/// The model's option, the same for every command.
+#[derive(Args)]
+pub(crate) struct ModelOption {
+    /// Bundle directory or single-file bundle; by default the model that is compiled in
+    #[arg(long, value_name = "PATH")]
+    model: Option<PathBuf>,
+}
+
+impl ModelOption {
+    pub(crate) fn load(&self) -> Outcome<Arc<Model>> {
+        match &self.model {
+            Some(path) => Ok(Model::open(path)?),
+            None => embedded(),
+        }
+    }
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded() -> Outcome<Arc<Model>> {
+    Ok(Model::embedded()?)
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded() -> Outcome<Arc<Model>> {
+    Err("this build has no model compiled in; give one with --model".into())
+}

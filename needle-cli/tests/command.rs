@@ -1,0 +1,186 @@
+//! The command as users run it: results, and every bad input with its exit code and message.
+#![cfg(feature = "embedded-model")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::{Value, json};
+
+fn needle(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("needle").unwrap();
+    command.args(arguments);
+    command
+}
+
+fn root(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).display().to_string()
+}
+
+fn tools() -> String {
+    root("examples/tools.json")
+}
+
+/// Standard output of a command that must succeed.
+fn output(arguments: &[&str]) -> String {
+    let output = needle(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error of a command that must refuse its input.
+fn refusal(arguments: &[&str]) -> String {
+    let output = needle(arguments).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(output.stdout.is_empty());
+    message
+}
+
+fn file(folder: &tempfile::TempDir, name: &str, content: impl AsRef<[u8]>) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_query_becomes_calls_and_a_full_decision_on_request() {
+    let tools = tools();
+    let arguments = ["run", "--tools", &tools, "--threshold", "0", "--query", "set the thermostat to 21"];
+    let calls: Value = serde_json::from_str(&output(&arguments)).unwrap();
+    assert_eq!(calls, json!([{"name": "set_thermostat", "arguments": {"temperature": 21}}]));
+    let full: Value =
+        serde_json::from_str(&output(&[&arguments[..], &["--format", "full"]].concat())).unwrap();
+    assert_eq!((&full["decision"], &full["calls"]), (&json!("call"), &calls));
+    assert!(full["timings"]["total_ms"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn rows_keep_their_order_and_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = json!([{"name": "ping", "parameters": {"type": "object", "properties": {}}}]);
+    let rows =
+        [json!({"id": 7, "query": "lights off please"}), json!({"id": "x", "query": "", "tools": own})];
+    let input = file(&folder, "rows.jsonl", rows.map(|row| row.to_string()).join("\n\n"));
+    let out = folder.path().join("out.jsonl").display().to_string();
+    output(&["run", "--input", &input, "--output", &out, "--tools", &tools()]);
+    let text = std::fs::read_to_string(&out).unwrap();
+    let decided = lines(&text);
+    assert_eq!((&decided[0]["id"], &decided[1]["id"]), (&json!(7), &json!("x")));
+    assert_eq!(
+        (&decided[1]["decision"], &decided[1]["reason"]),
+        (&json!("handoff"), &json!("not_a_user_turn"))
+    );
+
+    let broken = file(&folder, "broken.jsonl", "{\"query\": \"hi\"}\n");
+    let message = refusal(&["run", "--input", &broken, "--output", &out]);
+    assert!(message.contains("line 1: has no tools"), "{message}");
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), text, "a failed run leaves the old file");
+}
+
+#[test]
+fn lines_of_input_are_answered_one_by_one_and_bad_ones_reported() {
+    let result = needle(&["run", "--tools", &tools(), "--query", "-", "--format", "full"])
+        .write_stdin(b"lights off please\n\xff\xfe\n\ncall mom\n".as_slice())
+        .output()
+        .unwrap();
+    let decided = lines(&String::from_utf8(result.stdout).unwrap());
+    assert_eq!((result.status.code(), decided.len()), (Some(0), 4));
+    assert!(String::from_utf8_lossy(&result.stderr).contains("line 2: is not UTF-8"));
+    assert_eq!(decided[1]["reason"], "not_a_user_turn");
+    assert_eq!(decided[2]["reason"], "not_a_user_turn");
+}
+
+#[test]
+fn queries_too_long_or_empty_are_handed_off() {
+    for (query, reason) in [("", "not_a_user_turn"), (&*"word ".repeat(200_000), "input_too_long")] {
+        let folder = tempfile::tempdir().unwrap();
+        let input = file(&folder, "rows.jsonl", json!({"query": query}).to_string());
+        let out = folder.path().join("out.jsonl").display().to_string();
+        output(&["run", "--input", &input, "--output", &out, "--tools", &tools()]);
+        assert_eq!(lines(&std::fs::read_to_string(&out).unwrap())[0]["reason"], reason);
+    }
+}
+
+#[test]
+fn wrong_usage_and_wrong_tools_are_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |tools: &str| refusal(&["run", "--query", "hi", "--tools", tools]);
+    let nothing = json!({"type": "object", "properties": {}});
+    let twice =
+        json!([{"name": "a", "parameters": nothing}, {"name": "a", "parameters": nothing}]).to_string();
+    for (message, expected) in [
+        (run("no/such/file.json"), "no/such/file.json"),
+        (run(&file(&folder, "text", "hello")), "JSON"),
+        (run("[{\"name\": 5}]"), "name"),
+        (run(&twice), "already that of tool"),
+        (refusal(&["run", "--query", "hi"]), "--tools"),
+        (refusal(&["run", "--query", "hi", "--tools", "[]", "--threshold", "2"]), "threshold"),
+        (refusal(&["nonsense"]), "nonsense"),
+        (refusal(&["eval", "--data", &file(&folder, "rows", "{}")]), "line 1"),
+    ] {
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+}
+
+#[test]
+fn wrong_models_are_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |model: &str| refusal(&["run", "--query", "hi", "--tools", &tools(), "--model", model]);
+    for (message, expected) in [
+        (run(&file(&folder, "system.pkl", b"\x80\x02cos\nsystem\n.")), "os.system"),
+        (run(&root("tests/golden/tiny.pkl")), "no tokenizer"),
+        (run(&file(&folder, "cut.safetensors", [9, 0, 0, 0, 0, 0, 0, 0, b'{'])), "is no model"),
+        (run("no/such/model"), "no/such/model"),
+    ] {
+        assert!(message.contains(expected), "{expected}: {message}");
+    }
+}
+
+#[test]
+fn checkpoints_become_bundles_that_decide_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, tools) = (root("models/default"), tools());
+    let decide = |model: &str| output(&["run", "--model", model, "--tools", &tools, "--query", "call mom"]);
+    for storage in ["f32", "f16", "int8"] {
+        let out = folder.path().join(storage).display().to_string();
+        output(&["convert", "--checkpoint", &model, "--out", &out, "--quantize", storage]);
+        assert_eq!(decide(&out), decide(&model), "{storage}");
+        assert!(refusal(&["convert", "--checkpoint", &model, "--out", &out]).contains("exists"));
+    }
+    let out = folder.path().join("other").display().to_string();
+    let (checkpoint, tokenizer) = (root("tests/golden/tiny.pkl"), root("tests/golden/sp.model"));
+    let mixed = refusal(&["convert", "--checkpoint", &checkpoint, "--tokenizer", &tokenizer, "--out", &out]);
+    assert!(mixed.contains("2048 tokens, the weights know 512"), "{mixed}");
+}
+
+#[test]
+fn schemas_are_checked_and_arguments_tried() {
+    let shown = output(&["tools", "check", &tools()]);
+    assert!(shown.contains("set_timer") && shown.contains("schema: exact"), "{shown}");
+    let child = json!({"type": "object", "properties": {"child": {"$ref": "#"}}});
+    let recursive = json!([{"name": "t", "parameters": child}]).to_string();
+    assert!(output(&["tools", "check", &recursive]).contains("schema: "));
+    let folder = tempfile::tempdir().unwrap();
+    let schema =
+        json!({"type": "object", "properties": {"n": {"type": "integer", "maximum": 5}}, "required": ["n"]});
+    let rows =
+        [json!({"schema": schema, "instance": {"n": 5}}), json!({"schema": schema, "instance": {"n": 6}})];
+    let input = file(&folder, "rows.jsonl", rows.map(|row| row.to_string()).join("\n"));
+    let verdicts = lines(&output(&["tools", "accept", "--input", &input]));
+    assert_eq!((&verdicts[0]["accepted"], &verdicts[1]["accepted"]), (&json!(true), &json!(false)));
+}
+
+#[test]
+fn every_command_shows_an_example() {
+    for command in
+        [&["run"][..], &["eval"], &["calibrate"], &["convert"], &["tools", "check"], &["tools", "accept"]]
+    {
+        let help = output(&[command, &["--help"]].concat());
+        assert!(help.contains("Example"), "{command:?}");
+    }
+}
