@@ -242,21 +242,23 @@ class San(nn.Module):
             x = layer(x, causal, source.own, source_mask, source.shared, shared_mask)
         return self.decoder.final_norm(x)
 
-    def log_probabilities(self, hidden: Tensor, source: Encoded, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def log_probabilities(
+        self, hidden: Tensor, source: Encoded, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """For hidden (G, B, F, D) and labels (G, B, F): log p of each label and log of the vocabulary's partition,
-        both f32 and flat over the labels that are not PAD."""
+        both f32 and flat over the labels that are not PAD, and the copy head's weights (G, B, F, C+T)."""
         used = labels != PAD
         wanted = labels[used]
         logits = F.linear(hidden[used], self.embedding.weight.to(hidden.dtype)).float()
         partition = logits.logsumexp(-1)
         generated = logits.gather(-1, wanted[:, None])[:, 0] - partition
         if self.copy is None:
-            return generated, partition
+            return generated, partition, None
         gate = self.copy.gate(hidden[used])[:, 0].float()
         weights, ids = self.copy_attention(hidden, source)
         copied = (weights * (ids == labels[..., None])).sum(-1)[used]
         log_p = torch.logaddexp(F.logsigmoid(-gate) + generated, F.logsigmoid(gate) + (copied + 1e-9).log())
-        return log_p, partition
+        return log_p, partition, weights
 
     @torch.no_grad()
     def predictions(self, hidden: Tensor, source: Encoded, labels: Tensor) -> Tensor:

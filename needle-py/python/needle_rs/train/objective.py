@@ -9,12 +9,13 @@ from torch import Tensor
 from .batch import Batch
 from .model import Encoded, San
 from .prompt import PAD
-from .target import CLASS_NAMES
+from .target import CLASS_NAMES, NAME
 
 # Loss weight of a free token by class: a wrong call costs more than a wrong word inside a long value.
 CLASS_WEIGHTS = (0.0, 2.0, 2.0, 1.5, 1.0)
 Z_LOSS = 1e-4
-CONTRASTIVE = 0.1
+CONTRASTIVE = 0.2
+POINTER = 0.5
 TEMPERATURE = 0.07
 
 
@@ -41,17 +42,37 @@ def forward(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> Fo
 def loss(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> tuple[Tensor, dict[str, float]]:
     """Weighted cross-entropy of the free tokens, z-loss, and (with `retrieval`) the contrastive loss."""
     out = forward(model, batch, dtype, retrieval)
-    log_p, partition = model.log_probabilities(out.hidden, out.source, batch.labels)
+    log_p, partition, pointer = model.log_probabilities(out.hidden, out.source, batch.labels)
     used = batch.labels != PAD
     classes = batch.classes[used]
     weights = torch.tensor(CLASS_WEIGHTS)[classes]
     total = -(log_p * weights).sum() / weights.sum() + Z_LOSS * partition.square().mean()
     parts = {name: -log_p[classes == i].mean().item() for i, name in enumerate(CLASS_NAMES) if (classes == i).any()}
+    if pointer is not None:
+        chosen = pointer_loss(pointer, batch)
+        parts["pointer"] = chosen.item()
+        total = total + POINTER * chosen
     if retrieval:
         contrast = contrastive_loss(out, batch)
         parts["contrastive"] = contrast.item()
         total = total + CONTRASTIVE * contrast
     return total, parts
+
+
+def pointer_loss(pointer: Tensor, batch: Batch) -> Tensor:
+    """-log of the copy head's weight (G, B, F, C+T) on all tokens of the called tool, where its name is first chosen.
+
+    Which tool is meant is the hardest thing to learn; this rewards finding the tool before finding its name in it.
+    """
+    num_tools, segment = batch.tool_ids.shape[1:]
+    tool_of = F.one_hot(batch.pack // segment, num_tools) * (batch.catalogue_ids != PAD)[..., None]  # (G, C, N)
+    names = batch.classes == NAME
+    example = names.any(-1) & (batch.answer_tool >= 0)  # (G, B)
+    first = names.int().argmax(-1)
+    weights = pointer.gather(2, first[..., None, None].expand(-1, -1, 1, pointer.shape[-1]))[:, :, 0]  # (G, B, C+T)
+    mass = weights[..., : tool_of.shape[1]] @ tool_of.to(weights.dtype)  # (G, B, N)
+    wanted = mass.gather(-1, batch.answer_tool.clamp(min=0)[..., None])[..., 0]
+    return -(wanted[example] + 1e-6).log().sum() / example.sum().clamp(min=1)
 
 
 def contrastive_loss(out: Forward, batch: Batch) -> Tensor:

@@ -34,7 +34,7 @@ class Settings:
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
     weight_decay: float = 0.01
-    retrieval_every: int = 4
+    retrieval_every: int = 3
     average: float = 0.998
     seed: int = 7
     threads: int = 2
