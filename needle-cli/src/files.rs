@@ -60,14 +60,23 @@ pub(crate) fn next_line(reader: &mut impl BufRead) -> std::io::Result<Option<Str
 
 /// Writes a file beside its place and renames it, so that an interrupted run leaves the old one.
 pub(crate) fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Outcome) -> Outcome {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(|error| at(path, &error))?;
-    let mut writer = std::io::BufWriter::new(temporary.as_file_mut());
+    let name = path.file_name().ok_or_else(|| at(path, &"is no file name"))?;
+    let temporary = path.with_file_name(format!(".{}.{}", name.display(), std::process::id()));
+    let result = fill_file(&temporary, fill)
+        .and_then(|()| std::fs::rename(&temporary, path).map_err(|error| at(path, &error)));
+    if result.is_err() {
+        // The first error is the one to report; there may be nothing to remove.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    result
+}
+
+fn fill_file(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Outcome) -> Outcome {
+    let file = File::create_new(path).map_err(|error| at(path, &error))?;
+    let mut writer = std::io::BufWriter::new(file);
     fill(&mut writer)?;
-    writer.flush().map_err(|error| at(path, &error))?;
-    drop(writer);
-    temporary.persist(path).map_err(|error| at(path, &error.error))?;
-    Ok(())
+    let file = writer.into_inner().map_err(|error| at(path, error.error()))?;
+    file.sync_all().map_err(|error| at(path, &error))
 }
 
 fn open(path: &Path) -> Outcome<File> {

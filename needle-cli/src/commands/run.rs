@@ -111,7 +111,7 @@ impl Run {
         }
     }
 
-    /// One query per line; a line that cannot be decided is reported, and the next one is read.
+    /// One query per line; a line that is no text is reported, and the next one is read.
     fn lines(&self, runner: &mut Runner, catalogue: &Arc<Catalogue>) -> Outcome {
         let mut input = std::io::stdin().lock();
         let is_terminal = input.is_terminal();
@@ -122,6 +122,7 @@ impl Run {
             match files::next_line(&mut input) {
                 Ok(None) => break,
                 Ok(Some(line)) if is_terminal && line.trim().is_empty() => {}
+                // Whether a query can be decided depends on the model and the options, not on this line.
                 Ok(Some(line)) => self.print(&runner.session.decide(catalogue, &line, &runner.options)?)?,
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                     note(format_args!("error: standard input, line {number}: {error}"));

@@ -119,17 +119,33 @@ pub fn matches(calls: &[ToolCall], expected: &[Expected]) -> bool {
     calls.len() == expected.len() && matched(calls, expected) == calls.len()
 }
 
-/// How many calls find an expected call of their own.
+/// How many calls find an expected call of their own: a largest matching, since one call may be several.
 pub(super) fn matched(calls: &[ToolCall], expected: &[Expected]) -> usize {
-    let mut left: Vec<&Expected> = expected.iter().collect();
-    let mut count = 0;
-    for call in calls {
-        if let Some(index) = left.iter().position(|expected| expected.is(call)) {
-            left.swap_remove(index);
-            count += 1;
+    let mut owners = vec![None; expected.len()];
+    (0..calls.len())
+        .filter(|&call| claim(call, calls, expected, &mut owners, &mut vec![false; expected.len()]))
+        .count()
+}
+
+/// Finds an expected call for `call`, moving others to further ones of theirs (Kuhn's augmenting paths).
+fn claim(
+    call: usize,
+    calls: &[ToolCall],
+    expected: &[Expected],
+    owners: &mut [Option<usize>],
+    tried: &mut [bool],
+) -> bool {
+    for index in 0..expected.len() {
+        if tried[index] || !expected[index].is(&calls[call]) {
+            continue;
+        }
+        tried[index] = true;
+        if owners[index].is_none_or(|owner| claim(owner, calls, expected, owners, tried)) {
+            owners[index] = Some(call);
+            return true;
         }
     }
-    count
+    false
 }
 
 fn same(found: &Value, wanted: &Value, fold: Fold) -> bool {
@@ -208,6 +224,15 @@ mod tests {
         ];
         assert!(right.into_iter().all(|answer| matches(&calls(answer), &gold)));
         assert!(!wrong.into_iter().any(|answer| matches(&calls(answer), &gold)));
+        let gold_overlaps = expected(json!({
+            "answers": [{"name": "f", "arguments": {"x": "a"}}, {"name": "f", "arguments": {"x": "b"}}],
+            "accept": {"f.x": ["a"]},
+        }));
+        let both =
+            calls(json!([{"name": "f", "arguments": {"x": "a"}}, {"name": "f", "arguments": {"x": "b"}}]));
+        assert!(
+            matches(&both, &gold_overlaps) && matches(&[both[1].clone(), both[0].clone()], &gold_overlaps)
+        );
         let half = calls(json!([{"name": "wake", "arguments": {"time": "7", "backup": true, "day": 1}}]));
         assert_eq!(gold[0].arguments_right(&half[0]), (1, 3));
     }

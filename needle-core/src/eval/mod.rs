@@ -6,4 +6,4 @@ mod row;
 
 pub use expected::{Expected, Slot, matches};
 pub use report::{Bin, Judged, Report};
-pub use row::Row;
+pub use row::{PossibleCall, Row};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::expected::{Expected, matched, matches};
 use crate::call::ToolCall;
@@ -12,7 +13,7 @@ use crate::router::{Decision, HandoffReason, Outcome};
 #[derive(Clone, Debug)]
 pub struct Judged {
     /// The row's name.
-    pub id: String,
+    pub id: Value,
     /// The row's query.
     pub query: String,
     /// What was expected.
@@ -29,7 +30,7 @@ pub struct Judged {
 
 impl Judged {
     /// Compares an outcome with what was expected.
-    pub fn new(id: String, query: String, expected: Vec<Expected>, outcome: &Outcome) -> Self {
+    pub fn new(id: Value, query: String, expected: Vec<Expected>, outcome: &Outcome) -> Self {
         let calls = match &outcome.decision {
             Decision::Call { calls, .. } => calls.clone(),
             Decision::Handoff { suppressed_calls, .. } => suppressed_calls.clone(),
@@ -199,7 +200,7 @@ fn reliability(rows: &[Judged]) -> (Vec<Bin>, Option<f64>) {
 #[cfg(test)]
 #[allow(clippy::needless_pass_by_value, reason = "literals read better without a reference")]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::Row;
     use super::*;
@@ -247,7 +248,7 @@ mod tests {
         close(report.latency_p95_ms, 5.0);
         close(report.ece, (0.05 + 0.85 + 0.65 + 0.1) / 5.0);
         assert_eq!(report.handoffs["low_confidence"], 1);
-        assert_eq!(rows[0].id, "3");
+        assert_eq!(rows[0].id, 3);
     }
 
     #[test]

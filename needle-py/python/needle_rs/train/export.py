@@ -40,6 +40,7 @@ def write_bundle(model: San, tokenizer: Path, out: Path, quantise: bool = True) 
     (temporary / "config.json").write_text(json.dumps(model.config.as_dict(), indent=2) + "\n")
     save_file(tensors(model, quantise), temporary / "model.safetensors")
     shutil.copy(tokenizer, temporary / "tokenizer.json")
+    (temporary / "model.safetensors").chmod(0o644)
     out.mkdir(parents=True, exist_ok=True)
     for file in temporary.iterdir():
         file.replace(out / file.name)

@@ -1,0 +1,257 @@
+//! From queries to decisions with networks of random weights: whatever such a network writes, the promises hold.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/formula.rs"]
+mod formula;
+#[path = "support/network.rs"]
+mod network;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use formula::Sizes;
+use needle_core::calibration::{Calibration, FEATURE_COUNT, Features};
+use needle_core::checkpoint::config::{Layout, ModelConfig};
+use needle_core::nn::weights::Weights;
+use needle_core::tokenizer::Tokenizer;
+use needle_core::validation::Validator;
+use needle_core::{
+    Catalogue, Decision, Error, Event, Grounding, HandoffReason, Hooks, Model, Options, Session, tool,
+};
+use serde_json::{Value, json};
+
+const SIZES: Sizes = Sizes {
+    vocab_size: 2048,
+    d_model: 64,
+    num_heads: 4,
+    num_kv_heads: 2,
+    num_encoder_layers: 2,
+    num_decoder_layers: 2,
+    contrastive_dim: 16,
+};
+const QUERIES: [&str; 5] =
+    ["set a timer for ten minutes", "lights", "日本 weather?", "a", "call \"mom\" \\ now"];
+
+fn model(layout: Layout, copy_head: bool) -> Arc<Model> {
+    let config = ModelConfig { layout, max_seq_len: 512, ..network::config(SIZES, copy_head) };
+    let weights = Weights::load(&config, &mut network::FormulaSource(SIZES)).unwrap();
+    let tokenizer = match layout {
+        Layout::Isolated => Tokenizer::from_json(include_bytes!("../../tests/golden/pieces.tokenizer.json")),
+        Layout::Joint => Tokenizer::from_sentencepiece(include_bytes!("../../tests/golden/sp.model")),
+    };
+    Model::from_parts(weights, tokenizer.unwrap(), None).unwrap()
+}
+
+/// One model of each kind, built once.
+fn models() -> &'static [Arc<Model>; 3] {
+    static MODELS: OnceLock<[Arc<Model>; 3]> = OnceLock::new();
+    MODELS.get_or_init(|| {
+        [model(Layout::Isolated, true), model(Layout::Isolated, false), model(Layout::Joint, false)]
+    })
+}
+
+fn tools() -> Value {
+    json!([
+        {"name": "setTimer", "description": "Start a timer", "parameters": {"type": "object",
+            "properties": {"minutes": {"type": "integer", "minimum": 1, "maximum": 90}}, "required": ["minutes"]}},
+        {"name": "灯をつける", "description": "Light", "parameters": {"type": "object",
+            "properties": {"room": {"enum": ["küche", "bad"]}, "on": {"type": "boolean"}}, "required": ["on"]}},
+        {"name": "lights_off", "parameters": {"type": "object", "properties": {}}},
+        {"name": "lights", "parameters": {"type": "object",
+            "properties": {"tags": {"type": "array", "items": {"type": "string", "maxLength": 3}, "maxItems": 2}}}},
+    ])
+}
+
+fn catalogue(model: &Arc<Model>, tools: &Value) -> Arc<Catalogue> {
+    Catalogue::compile(model, tool::parse(&tools.to_string()).unwrap()).unwrap()
+}
+
+/// Short answers keep tests quick; random networks rarely stop by themselves.
+fn short() -> Options {
+    Options { max_output_tokens: 60, max_calls: 2, ..Options::default() }
+}
+
+/// A decision without its times, which differ from run to run.
+fn timeless(decision: &Decision) -> Value {
+    let mut json = serde_json::to_value(decision).unwrap();
+    json.as_object_mut().unwrap().remove("timings");
+    json
+}
+
+#[test]
+fn made_calls_always_fit_their_schemas_and_keep_the_callers_names() {
+    let definitions = tools();
+    let mut made = 0;
+    for model in models() {
+        let catalogue = catalogue(model, &definitions);
+        let mut session = Session::new(model);
+        for query in QUERIES {
+            let decision = session.decide(&catalogue, query, &short()).unwrap();
+            for call in decision.calls() {
+                let tool =
+                    definitions.as_array().unwrap().iter().find(|tool| tool["name"] == call.name).unwrap();
+                let validator = Validator::compile(&tool["parameters"]).unwrap();
+                validator.validate(&Value::Object(call.arguments.clone())).unwrap();
+                made += 1;
+            }
+        }
+    }
+    assert!(made > 0, "random networks made no call at all");
+}
+
+#[test]
+fn sessions_carry_nothing_over_and_batches_decide_alike() {
+    for model in models() {
+        let catalogue = catalogue(model, &tools());
+        let mut used = Session::new(model);
+        let batch = used.decide_batch(&catalogue, &QUERIES, &short()).unwrap();
+        for (query, decided) in QUERIES.iter().zip(&batch) {
+            let fresh = Session::new(model).decide(&catalogue, query, &short()).unwrap();
+            assert_eq!(timeless(decided), timeless(&fresh), "{query}");
+        }
+    }
+}
+
+#[test]
+fn models_and_catalogues_are_shared_by_threads() {
+    let model = &models()[0];
+    let catalogue = catalogue(model, &tools());
+    let decide = || timeless(&Session::new(model).decide(&catalogue, QUERIES[0], &short()).unwrap());
+    let expected = decide();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(decide)).collect();
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap() == expected));
+    });
+}
+
+#[test]
+fn the_stream_is_the_answer_and_names_come_as_the_caller_wrote_them() {
+    let known: Vec<String> =
+        tools().as_array().unwrap().iter().map(|tool| tool["name"].to_string()).collect();
+    for model in models() {
+        let catalogue = catalogue(model, &tools());
+        for query in QUERIES {
+            let (mut text, mut names, mut is_done) = (String::new(), 0, false);
+            let mut listener = |event: Event<'_>| match event {
+                Event::Text(piece) => text.push_str(piece),
+                Event::ToolName { call, name } => {
+                    assert_eq!(call, names);
+                    assert!(known.contains(&json!(name).to_string()), "{name}");
+                    names += 1;
+                }
+                Event::CallFinished { call } => assert!(call < names),
+                Event::Done => is_done = true,
+            };
+            let hooks = Hooks { cancel: None, on_event: Some(&mut listener) };
+            let outcome = Session::new(model).decide_with(&catalogue, query, &short(), hooks).unwrap();
+            // An answer that was cut off may end inside a character, which the stream keeps back.
+            assert_eq!(text.trim_start(), outcome.text.trim_start().trim_end_matches('\u{FFFD}'));
+            assert!(is_done);
+        }
+    }
+}
+
+#[test]
+fn limits_end_in_a_hand_off_and_never_in_half_an_answer() {
+    let model = &models()[0];
+    let catalogue = catalogue(model, &tools());
+    for most in 1..20 {
+        let options = Options { max_output_tokens: most, ..Options::default() };
+        let decision = Session::new(model).decide(&catalogue, QUERIES[0], &options).unwrap();
+        let reason = decision.reason();
+        assert!(reason.is_none() || decision.calls().is_empty());
+        if most < 3 {
+            assert!(
+                matches!(reason, Some(HandoffReason::OutputLimit | HandoffReason::NoMatchingTool)),
+                "{reason:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn cancelled_and_overdue_decisions_are_errors() {
+    let model = &models()[0];
+    let catalogue = catalogue(model, &tools());
+    let cancel = Arc::new(AtomicBool::new(false));
+    let mut listener = |_: Event<'_>| cancel.store(true, Ordering::Relaxed);
+    let hooks = Hooks { cancel: Some(Arc::clone(&cancel)), on_event: Some(&mut listener) };
+    let result = Session::new(model).decide_with(&catalogue, QUERIES[0], &short(), hooks);
+    assert!(matches!(result, Err(Error::Cancelled)));
+    let options = Options { deadline_ms: Some(0), ..short() };
+    let result = Session::new(model).decide(&catalogue, QUERIES[0], &options);
+    assert!(matches!(result, Err(Error::DeadlineExceeded)));
+}
+
+#[test]
+fn what_cannot_be_asked_is_handed_off_without_asking() {
+    let nothing = json!([]);
+    for model in models() {
+        for (query, tools, reason) in [
+            (" \n\t", tools(), HandoffReason::NotAUserTurn),
+            ("hello", nothing.clone(), HandoffReason::NoMatchingTool),
+            (&*"word ".repeat(200_000), tools(), HandoffReason::InputTooLong),
+            (&*"a b ".repeat(400), tools(), HandoffReason::InputTooLong),
+        ] {
+            let catalogue = catalogue(model, &tools);
+            let outcome =
+                Session::new(model).decide_with(&catalogue, query, &short(), Hooks::default()).unwrap();
+            assert_eq!(outcome.decision.reason(), Some(reason));
+            assert!(outcome.trace.is_none() && outcome.text.is_empty());
+        }
+    }
+}
+
+#[test]
+fn large_catalogues_are_searched_and_others_are_not() {
+    let tool =
+        |i: usize| json!({"name": format!("tool_{i}"), "parameters": {"type": "object", "properties": {}}});
+    let many: Value = (0..40).map(tool).collect();
+    for model in models() {
+        let catalogue = catalogue(model, &many);
+        let mut session = Session::new(model);
+        let features = |most: usize, session: &mut Session| {
+            let options = Options { max_candidates: most, ..short() };
+            session.decide_with(&catalogue, "use a tool", &options, Hooks::default()).unwrap().features
+        };
+        let (few, all) = (features(5, &mut session), features(40, &mut session));
+        // The retrieval margin is 1 where nothing was left out.
+        assert!(few.is_none_or(|features| features.0[8] < 1.0));
+        assert!(all.is_none_or(|features| (features.0[8] - 1.0).abs() < 1e-9));
+    }
+}
+
+#[test]
+fn thresholds_need_calibration_and_grounding_is_enforced_on_request() {
+    let model = &models()[0];
+    let options = Options { threshold: Some(0.5), ..short() };
+    let refused = Session::new(model).decide(&catalogue(model, &tools()), "a", &options).unwrap_err();
+    assert!(refused.to_string().contains("needle calibrate"), "{refused}");
+
+    // Every answer looks alike to this calibration, so its confidence is one number.
+    let rows: Vec<(Features, bool)> =
+        (0..40).map(|i| (Features([f64::from(i % 2); FEATURE_COUNT]), i % 4 == 0)).collect();
+    let calibrated = model.with_calibration(Some(Calibration::fit(&rows, 0.9).unwrap()));
+    let say = json!([{"name": "say", "parameters": {"type": "object",
+        "properties": {"text": {"type": "string", "pattern": "^(ja|nein)$"}}, "required": ["text"]}}]);
+    let catalogue = catalogue(&calibrated, &say);
+    let mut session = Session::new(&calibrated);
+    let mut ask = |query: &str, threshold: f32, grounding: Grounding| {
+        let options = Options { threshold: Some(threshold), grounding, ..short() };
+        session.decide(&catalogue, query, &options).unwrap()
+    };
+    // Which queries a random network answers with a call is chance; some are.
+    let queries: Vec<String> = (0..60).map(|i| format!("query {i} {}", "x ".repeat(i % 7))).collect();
+    let is_call = |query: &&String| ask(query, 0.0, Grounding::Off).reason().is_none();
+    let query = queries.iter().find(is_call).unwrap();
+    let mut decide = |threshold, grounding| ask(query, threshold, grounding);
+    let free = decide(0.0, Grounding::Report);
+    let Decision::Call { calls, confidence, ungrounded, .. } = &free else { unreachable!("{free:?}") };
+    assert!(confidence.is_some() && !ungrounded.is_empty());
+    let low = decide(1.0, Grounding::Off);
+    let Decision::Handoff { reason, suppressed_calls, .. } = &low else { unreachable!("{low:?}") };
+    assert_eq!((*reason, suppressed_calls), (HandoffReason::LowConfidence, calls));
+    assert_eq!(decide(0.0, Grounding::Enforce).reason(), Some(HandoffReason::UngroundedArguments));
+    let other = Session::new(model).decide(&catalogue, "a", &Options::default()).unwrap_err();
+    assert!(other.to_string().contains("another model"), "{other}");
+}
