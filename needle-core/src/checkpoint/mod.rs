@@ -36,7 +36,7 @@ pub use write::Overwrite;
 pub struct Checkpoint {
     /// Sizes and options of the network.
     pub config: ModelConfig,
-    /// The tokenizer's file; the published pickle has none.
+    /// The tokenizer's file, where the bundle has one or one lies beside the pickle.
     pub tokenizer: Option<TokenizerFile>,
     /// `calibration.json` as it stands.
     pub calibration: Option<serde_json::Value>,
@@ -49,6 +49,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens a bundle directory, a single-file `.safetensors` bundle or the published `.pkl`.
     ///
+    /// A pickle holds no tokenizer; a `tokenizer.model` in the same directory becomes its tokenizer.
     /// Files are mapped into memory and must not be changed in place while the checkpoint is open.
     ///
     /// # Errors
@@ -68,7 +69,9 @@ impl Checkpoint {
         }
         if pickle::sniff(&buffer) {
             let (config, tensors) = published::read(&origin, &buffer)?;
-            return Ok(Self { config, tokenizer: None, calibration: None, origin, buffer, tensors });
+            let beside = path.with_file_name(TokenizerKind::SentencePiece.file_name());
+            let tokenizer = if beside.is_file() { Some(TokenizerFile::load(&beside)?) } else { None };
+            return Ok(Self { config, tokenizer, calibration: None, origin, buffer, tensors });
         }
         let problem = if buffer.is_empty() {
             "is empty"

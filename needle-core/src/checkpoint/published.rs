@@ -1,13 +1,13 @@
 //! The published checkpoint: a pickle of `{"params": nested dicts of arrays, "config": dict}`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::config::ModelConfig;
 use super::names::{self, Expected, Leaf};
-use super::pickle::{self, Array, Heap, Id, Object};
+use super::pickle::{self, Array, Heap, Id, Object, shown};
 use super::refuse;
 use super::tensor::{Storage, Stored, Tensor};
 use crate::error::Result;
@@ -16,6 +16,10 @@ use crate::error::Result;
 const MAX_VISITS: usize = 100_000;
 /// Dicts one inside the other.
 const MAX_DEPTH: usize = 32;
+/// Bytes of a parameter's path or a config's key.
+const MAX_NAME: usize = 256;
+/// The temperature of the contrastive training, which inference does not need.
+const UNUSED: &str = "log_temp";
 
 /// Reads config and tensors; the tensors get this project's names and (out, in) matrices without being moved.
 pub(super) fn read(origin: &str, file: &[u8]) -> Result<(ModelConfig, IndexMap<String, Tensor>)> {
@@ -32,14 +36,22 @@ pub(super) fn read(origin: &str, file: &[u8]) -> Result<(ModelConfig, IndexMap<S
     };
     let config = config(&heap, entry("config")?).map_err(wrong)?;
     config.validate()?;
-    let mut leaves = Leaves { heap: &heap, arrays: HashMap::new(), visits: 0 };
+    let mut leaves = Leaves { heap: &heap, arrays: HashMap::new(), used: HashSet::new(), visits: 0 };
     leaves.collect(entry("params")?, String::new(), 0).map_err(wrong)?;
     let mut tensors = IndexMap::new();
     for Expected { name, shape, published } in names::expected(&config) {
         let leaf =
             published.ok_or_else(|| wrong("has a copy head, which published checkpoints do not".into()))?;
         let tensor = tensor(&leaves.arrays, &leaf, shape).map_err(wrong)?;
+        leaves.used.insert(leaf.path);
         tensors.insert(name, tensor);
+    }
+    let mut unknown: Vec<&str> = leaves.arrays.keys().map(String::as_str).collect();
+    unknown.retain(|path| *path != UNUSED && !leaves.used.contains(*path));
+    unknown.sort_unstable();
+    if !unknown.is_empty() {
+        let unknown = shown(&names::list("array", &unknown));
+        return Err(wrong(format!("holds {unknown}, which this network does not have")));
     }
     Ok((config, tensors))
 }
@@ -53,13 +65,12 @@ fn entries(heap: &Heap, id: Id) -> Vec<(&str, Id)> {
 
 fn config(heap: &Heap, id: Id) -> std::result::Result<ModelConfig, String> {
     let mut json = Map::new();
-    for (key, value) in entries(heap, id) {
+    for (key, value) in entries(heap, id).into_iter().filter(|(key, _)| key.len() <= MAX_NAME) {
         let value = match heap.get(value) {
             Object::Bool(value) => Value::from(*value),
             Object::Int(value) => Value::from(*value),
             Object::Float(value) => Value::from(*value),
-            Object::Text(value) => Value::from(value.as_str()),
-            // Anything else is a setting of the training that no network needs.
+            // Anything else, text too, is a setting of the training that no network needs.
             _ => continue,
         };
         json.insert(key.to_owned(), value);
@@ -77,6 +88,8 @@ fn config(heap: &Heap, id: Id) -> std::result::Result<ModelConfig, String> {
 struct Leaves<'a> {
     heap: &'a Heap,
     arrays: HashMap<String, &'a Array>,
+    /// Paths that became tensors.
+    used: HashSet<String>,
     visits: usize,
 }
 
@@ -84,19 +97,33 @@ impl Leaves<'_> {
     fn collect(&mut self, id: Id, path: String, depth: usize) -> std::result::Result<(), String> {
         self.visits += 1;
         if depth > MAX_DEPTH || self.visits > MAX_VISITS {
-            return Err(format!("nests or repeats its parameters without end at {path}"));
+            return Err(format!("nests or repeats its parameters without end at \"{}\"", shown(&path)));
         }
         match self.heap.get(id) {
             Object::Array(Some(array)) => {
                 self.arrays.insert(path, array);
             }
-            Object::Dict(_) => {
-                for (key, value) in entries(self.heap, id) {
-                    let path = if path.is_empty() { key.to_owned() } else { format!("{path}/{key}") };
+            Object::Dict(pairs) => {
+                for &(key, value) in pairs {
+                    let key = match self.heap.get(key) {
+                        Object::Text(key) => key,
+                        other => {
+                            return Err(format!("holds a key that is {} among its parameters", other.kind()));
+                        }
+                    };
+                    if path.len() + key.len() >= MAX_NAME {
+                        return Err(format!(
+                            "names a parameter longer than {MAX_NAME} bytes: {}",
+                            shown(key)
+                        ));
+                    }
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}/{key}") };
                     self.collect(value, path, depth + 1)?;
                 }
             }
-            other => return Err(format!("holds {} at {path}, where an array belongs", other.kind())),
+            other => {
+                return Err(format!("holds {} at {}, where an array belongs", other.kind(), shown(&path)));
+            }
         }
         Ok(())
     }

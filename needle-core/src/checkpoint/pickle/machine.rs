@@ -10,6 +10,9 @@ use super::object::{Heap, Id, Object};
 
 /// Marks open at the same time; data nests this deep at most.
 const MAX_MARKS: usize = 256;
+/// Opcodes run; a checkpoint needs a few thousand. Together with the size of the file this bounds memory and time,
+/// since an opcode makes one object and copies at most the bytes that follow it.
+const MAX_OPCODES: usize = 1 << 20;
 
 /// Runs a pickle and returns its objects and which of them is the result.
 ///
@@ -23,12 +26,14 @@ pub(in crate::checkpoint) fn read(file: &[u8]) -> Result<(Heap, Id), String> {
         stack: vec![],
         marks: vec![],
         memo: HashMap::new(),
+        decoded: 0,
     };
-    loop {
+    for _ in 0..MAX_OPCODES {
         if let Some(result) = machine.step()? {
             return Ok((machine.heap, result));
         }
     }
+    Err(format!("is a pickle of more than {MAX_OPCODES} opcodes, far more than a checkpoint needs"))
 }
 
 struct Machine<'a> {
@@ -39,6 +44,8 @@ struct Machine<'a> {
     /// Heights of the stack.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
+    /// Bytes decoded from text so far.
+    decoded: usize,
 }
 
 impl Machine<'_> {
@@ -130,8 +137,8 @@ impl Machine<'_> {
             b'}' => self.push(Object::Dict(vec![])),
             0x85..=0x87 => {
                 let count = usize::from(opcode - 0x84);
-                let start = self.stack.len().checked_sub(count).ok_or_else(underflow)?;
-                let items = self.stack.split_off(start);
+                let start = self.stack.len().checked_sub(count).filter(|start| *start >= self.floor());
+                let items = self.stack.split_off(start.ok_or_else(underflow)?);
                 self.push(Object::Tuple(items));
             }
             b't' | b'l' => {
@@ -205,6 +212,13 @@ impl Machine<'_> {
                     return Err("calls something that is no function".into());
                 };
                 let result = global.call(&self.heap, arguments)?;
+                if let Object::Bytes(Bytes::Decoded(bytes)) = &result {
+                    // An honest file holds every text that it decodes; only a shared one can decode to more.
+                    self.decoded += bytes.len();
+                    if self.decoded > self.file.len() {
+                        return Err("decodes the same text more than once".into());
+                    }
+                }
                 self.push(result);
             }
             _ => {
@@ -222,9 +236,13 @@ impl Machine<'_> {
         self.stack.push(id);
     }
 
-    /// The objects above the last mark stay out of reach of single pops.
+    /// The height of the last mark; what lies below is out of reach until the mark is gone.
+    fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
     fn pop(&mut self) -> Result<Id, String> {
-        if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
+        if self.stack.len() <= self.floor() {
             return Err(underflow());
         }
         self.stack.pop().ok_or_else(underflow)
@@ -236,7 +254,7 @@ impl Machine<'_> {
     }
 
     fn top(&self) -> Result<Id, String> {
-        self.stack.last().copied().ok_or_else(underflow)
+        self.stack[self.floor()..].last().copied().ok_or_else(underflow)
     }
 
     fn top_mut(&mut self) -> Result<&mut Object, String> {

@@ -14,6 +14,16 @@ pub(super) use object::{Array, Heap, Id, Object};
 /// First byte of every protocol from 2 on.
 const PROTO: u8 = 0x80;
 
+/// A name out of a file as messages show it: short, and without characters that a terminal would obey.
+pub(super) fn shown(name: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if name.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// Whether a buffer starts like a pickle of a protocol that is understood.
 pub(super) fn sniff(buffer: &[u8]) -> bool {
     matches!(buffer, [PROTO, 2..=5, ..])

@@ -4,6 +4,12 @@ use std::sync::Arc;
 
 use super::super::tensor::{Bytes, Element};
 use super::object::{Array, Heap, Id, Object};
+use super::shown;
+
+/// Axes of an array; numpy's own limit.
+const MAX_AXES: usize = 64;
+/// Arguments of a call and fields of a state; numpy's largest has nine.
+const MAX_VALUES: usize = 16;
 
 /// A name that is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +42,10 @@ impl Global {
             ("builtins" | "__builtin__", "bytes") => Self::Bytes,
             _ => {
                 return Err(format!(
-                    "is a pickle that asks for {module}.{name}; only arrays of numpy and ml_dtypes are read, \
-                     so it was not loaded"
+                    "is a pickle that asks for {}.{}; only arrays of numpy and ml_dtypes are read, so it was \
+                     not loaded",
+                    shown(module),
+                    shown(name)
                 ));
             }
         })
@@ -45,7 +53,7 @@ impl Global {
 
     /// The result of calling this name.
     pub(super) fn call(self, heap: &Heap, arguments: &[Id]) -> Result<Object, String> {
-        let objects: Vec<&Object> = arguments.iter().map(|&id| heap.get(id)).collect();
+        let objects = objects(heap, arguments)?;
         match (self, objects.as_slice()) {
             (Self::Reconstruct, [Object::Global(Self::NdArray), ..]) => Ok(Object::Array(None)),
             (Self::Scalar, [Object::Dtype(element), Object::Bytes(bytes)]) => {
@@ -60,7 +68,12 @@ impl Global {
                 let fortran = match order.as_str() {
                     "C" => false,
                     "F" => true,
-                    _ => return Err(format!("holds an array of order {order:?}; C and F are known")),
+                    _ => {
+                        return Err(format!(
+                            "holds an array of order \"{}\"; C and F are known",
+                            shown(order)
+                        ));
+                    }
                 };
                 array(*element, sizes(heap, shape)?, fortran, bytes.clone())
             }
@@ -78,12 +91,20 @@ impl Global {
     }
 }
 
+/// The objects behind a short list of references.
+fn objects<'a>(heap: &'a Heap, ids: &[Id]) -> Result<Vec<&'a Object>, String> {
+    if ids.len() > MAX_VALUES {
+        return Err(format!("passes {} values, which no array needs", ids.len()));
+    }
+    Ok(ids.iter().map(|&id| heap.get(id)).collect())
+}
+
 /// Sets the state of an object that was called into being.
 pub(super) fn build(heap: &Heap, object: &Object, state: &Object) -> Result<Object, String> {
     let Object::Tuple(fields) = state else {
         return Err(format!("sets the state of {} to {}", object.kind(), state.kind()));
     };
-    let fields: Vec<&Object> = fields.iter().map(|&id| heap.get(id)).collect();
+    let fields = objects(heap, fields)?;
     match (object, fields.as_slice()) {
         (Object::Dtype(element), [Object::Int(_), Object::Text(order), ..]) => match order.as_str() {
             "<" | "|" | "=" => Ok(Object::Dtype(*element)),
@@ -109,7 +130,12 @@ fn dtype(name: &str) -> Result<Object, String> {
         "f2" => Element::F16,
         "f4" => Element::F32,
         "f8" => Element::F64,
-        _ => return Err(format!("holds an array of type {name:?}; f2, f4, f8 and bfloat16 are understood")),
+        _ => {
+            return Err(format!(
+                "holds an array of type \"{}\"; f2, f4, f8 and bfloat16 are understood",
+                shown(name)
+            ));
+        }
     }))
 }
 
@@ -129,6 +155,9 @@ fn sizes(heap: &Heap, shape: &Object) -> Result<Vec<usize>, String> {
     let Object::Tuple(sizes) = shape else {
         return Err(format!("holds an array whose shape is {}", shape.kind()));
     };
+    if sizes.len() > MAX_AXES {
+        return Err(format!("holds an array of {} axes; {MAX_AXES} are the most", sizes.len()));
+    }
     sizes
         .iter()
         .map(|&id| match heap.get(id) {

@@ -6,7 +6,7 @@ use super::numpy::Global;
 /// Index into the [`Heap`]; pickles share objects, so they are referred to and never copied.
 pub(in crate::checkpoint) type Id = usize;
 
-/// All objects of one pickle; one opcode makes at most a few, so there are never more than bytes in the file.
+/// All objects of one pickle; an opcode makes at most one, so the limit on opcodes bounds them.
 #[derive(Debug, Default)]
 pub(in crate::checkpoint) struct Heap(Vec<Object>);
 
@@ -59,7 +59,8 @@ impl Object {
             Self::Dict(_) => "a dict",
             Self::Global(_) => "a function",
             Self::Dtype(_) => "a dtype",
-            Self::Array(_) => "an array",
+            Self::Array(None) => "an array without values",
+            Self::Array(Some(_)) => "an array",
         }
     }
 }
