@@ -122,7 +122,7 @@ impl Writer<'_> {
         let picked = self.pick(kind, allowed, &last)?;
         self.constraint.advance(picked.token)?;
         if kind == ChoiceKind::Opening {
-            let is_empty = self.constraint.text().starts_with(b"[]");
+            let is_empty = self.constraint.text().trim_ascii_start().starts_with(b"[]");
             self.trace.empty_probability =
                 Some(if is_empty { picked.probability } else { 1.0 - picked.probability });
         }
