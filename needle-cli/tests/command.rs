@@ -60,6 +60,15 @@ fn a_query_becomes_calls_and_a_full_decision_on_request() {
 }
 
 #[test]
+fn the_example_of_the_readme_is_answered_as_shown() {
+    let query = "dim the bedroom lights to 30 percent";
+    let answer = output(&["run", "--tools", &tools(), "--query", query]);
+    assert_eq!(answer, "[{\"name\":\"dim_lights\",\"arguments\":{\"level\":30,\"room\":\"bedroom\"}}]\n");
+    let readme = std::fs::read_to_string(root("README.md")).unwrap();
+    assert!(readme.contains(query) && readme.contains(answer.trim_end()));
+}
+
+#[test]
 fn rows_keep_their_order_and_ids() {
     let folder = tempfile::tempdir().unwrap();
     let own = json!([{"name": "ping", "parameters": {"type": "object", "properties": {}}}]);
