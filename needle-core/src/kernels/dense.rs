@@ -4,12 +4,14 @@
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayRef1, ArrayRef2};
 
+use super::wide::wide;
+
 /// Up to this many rows the product is a series of matrix-vector products: packing the weights for a blocked
 /// product costs about as much as reading them this often.
 const FEW_ROWS: usize = 4;
 
 /// Partial sums kept side by side in [`dot`]: independent chains that fill the vector units.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// `out = x · wᵀ` for `x` (N, I), `w` (O, I), `out` (N, O).
 ///
@@ -48,11 +50,18 @@ pub fn matmul_add(p: &ArrayRef2<f32>, v: &ArrayRef2<f32>, out: &mut ArrayRef2<f3
 /// `Σ a[i] · b[i]` over the shorter of both, in a fixed order of additions.
 pub fn dot(a: &ArrayRef1<f32>, b: &ArrayRef1<f32>) -> f32 {
     match (a.as_slice(), b.as_slice()) {
-        (Some(a), Some(b)) => dot_contiguous(a, b),
+        (Some(a), Some(b)) => dot_slices(a, b),
         _ => a.iter().zip(b).map(|(x, y)| x * y).sum(),
     }
 }
 
+wide! {
+    fn dot_slices(a: &[f32], b: &[f32]) -> f32 {
+        dot_contiguous(a, b)
+    }
+}
+
+#[inline(always)]
 fn dot_contiguous(a: &[f32], b: &[f32]) -> f32 {
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
@@ -64,6 +73,12 @@ fn dot_contiguous(a: &[f32], b: &[f32]) -> f32 {
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
     sums.iter().sum::<f32>() + rest
+}
+
+/// `Σ x²`, in the order of additions of [`dot`].
+#[inline(always)]
+pub(crate) fn sum_of_squares(x: &[f32]) -> f32 {
+    dot_contiguous(x, x)
 }
 
 #[cfg(test)]

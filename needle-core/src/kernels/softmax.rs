@@ -2,21 +2,79 @@
 
 use ndarray::ArrayRef1;
 
+use super::dense::LANES;
+use super::wide::wide;
+
 /// Replaces scores (S) by `exp(scale · (s - max)) / Σ`, which sums to 1; an empty row stays empty.
 ///
 /// Subtracting the maximum first keeps every exponent at or below 0, so nothing overflows. `scale` must be
 /// positive: the largest score is then the largest exponent as well.
 pub fn softmax(scores: &mut ArrayRef1<f32>, scale: f32) {
-    let max = scores.fold(f32::NEG_INFINITY, |max, &score| max.max(score));
-    scores.mapv_inplace(|score| ((score - max) * scale).exp());
-    let inverse = 1.0 / scores.sum();
-    scores.mapv_inplace(|score| score * inverse);
+    if let Some(scores) = scores.as_slice_mut() {
+        return in_place(scores, scale);
+    }
+    let mut copy = scores.to_vec();
+    in_place(&mut copy, scale);
+    scores.iter_mut().zip(copy).for_each(|(score, weight)| *score = weight);
+}
+
+wide! {
+    fn in_place(scores: &mut [f32], scale: f32) {
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        let (blocks, rest) = scores.as_chunks::<LANES>();
+        for block in blocks {
+            for (largest, score) in largest.iter_mut().zip(block) {
+                // Not `f32::max`, which takes several instructions to treat NaN.
+                *largest = if *score > *largest { *score } else { *largest };
+            }
+        }
+        let max = largest.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &score| max.max(score));
+        let mut sums = [0.0; LANES];
+        let (blocks, rest) = scores.as_chunks_mut::<LANES>();
+        for block in blocks {
+            for (sum, score) in sums.iter_mut().zip(block) {
+                *score = exp((*score - max) * scale);
+                *sum += *score;
+            }
+        }
+        for (sum, score) in sums.iter_mut().zip(rest) {
+            *score = exp((*score - max) * scale);
+            *sum += *score;
+        }
+        let inverse = 1.0 / sums.iter().sum::<f32>();
+        for score in scores {
+            *score *= inverse;
+        }
+    }
+}
+
+/// `e^x` for x ≤ 0 within two units in the last place; 0 below -87, where f32 leaves its normal range.
+///
+/// `e^x = 2^n · e^r` with n the integer nearest to `x / ln 2` and r the rest, at most ln 2 / 2, whose exponential is
+/// its Taylor polynomial of degree 6. ln 2 is split in two so that r keeps all its bits (Cody and Waite 1980).
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    /// Added to a small number, it leaves the nearest integer in the lowest bits.
+    const SHIFT: f32 = 12_582_912.0;
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    let shifted = (if x > -88.0 { x } else { -88.0 }) * std::f32::consts::LOG2_E + SHIFT;
+    let n = shifted - SHIFT;
+    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
+    let mut e = 1.0 / 720.0;
+    for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        e = e * r + coefficient;
+    }
+    // The lowest bits of `shifted` are n: moved to the exponent of `e`, they multiply by 2^n.
+    let scaled = f32::from_bits(e.to_bits().wrapping_add(shifted.to_bits() << 23));
+    if x < -87.0 { 0.0 } else { scaled }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::arr1;
+    use ndarray::{Array1, arr1, s};
+    use proptest::prelude::*;
 
     #[test]
     fn large_scores_do_not_overflow() {
@@ -24,6 +82,37 @@ mod tests {
         softmax(&mut scores, 1.0);
         for (found, expected) in scores.iter().zip([1.0 / 3.0, 2.0 / 3.0, 0.0]) {
             assert!((found - expected).abs() < 1e-4, "{scores}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn exponentials_are_right_to_two_units_in_the_last_place(x in -87.0_f32..=0.0) {
+            let exact = f64::from(x).exp();
+            let error = (f64::from(exp(x)) - exact).abs() / exact;
+            prop_assert!(error < 2.4e-7, "{x} {error}");
+        }
+
+        #[test]
+        fn rows_of_any_length_and_stride_are_the_softmax(row in prop::collection::vec(-30.0_f32..30.0, 1..70)) {
+            let total: f64 = row.iter().map(|&x| f64::from(x / 8.0).exp()).sum();
+            let expected: Vec<f64> = row.iter().map(|&x| f64::from(x / 8.0).exp() / total).collect();
+            let mut contiguous = Array1::from(row.clone());
+            softmax(&mut contiguous, 0.125);
+            let mut spaced = Array1::zeros(3 * row.len());
+            spaced.slice_mut(s![..;3]).assign(&Array1::from(row));
+            softmax(&mut spaced.slice_mut(s![..;3]), 0.125);
+            for (found, expected) in contiguous.iter().zip(&expected) {
+                prop_assert!((f64::from(*found) - expected).abs() < 1e-6);
+            }
+            prop_assert_eq!(spaced.slice(s![..;3]), contiguous);
+        }
+    }
+
+    #[test]
+    fn far_below_the_maximum_is_zero() {
+        for x in [-87.5, -1e30, f32::NEG_INFINITY] {
+            assert_eq!(exp(x).to_bits(), 0);
         }
     }
 }

@@ -1,0 +1,123 @@
+//! Products with quantised weights: int8 activations times int8 or int4 weights, both with a scale per group of 32
+//! inputs; exact in integers within a group and in f32 across groups.
+//!
+//! Every instruction set gives the same bits: the integer sums are exact, and the f32 operations are the same
+//! fused multiply-adds in the same order. So results depend neither on the machine's instructions nor on how
+//! many rows, panels or threads share the work.
+
+mod activations;
+mod packed;
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub use activations::Activations;
+pub use packed::{Bits, PackedMatrix};
+
+use std::ops::Range;
+
+use ndarray::{ArrayRef1, ArrayRef2};
+
+use packed::{PANEL, Panels};
+
+/// Rows of activations that a kernel takes at once; more are worked off in turns.
+const MOST_ROWS: usize = 6;
+
+/// Panels that a kernel takes at once: with two, each activation that is read serves two registers of weights.
+const MOST_PANELS: usize = 2;
+
+/// The result of one kernel call: the panels' outputs for each row.
+type Tile = [[f32; MOST_PANELS * PANEL]; MOST_ROWS];
+
+/// A set of instructions that this machine has, and the kernels written for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Plain Rust, which the compiler vectorises for the target's baseline.
+    Scalar,
+    /// AVX2 with FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX2 with VNNI in 256-bit registers.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
+    /// AVX-512 with VNNI.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+}
+
+impl Isa {
+    /// All that this machine can run, the fastest last.
+    pub fn available() -> Vec<Self> {
+        #[allow(unused_mut, reason = "other targets have nothing to add")]
+        let mut all = vec![Self::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(x86::available());
+        all
+    }
+
+    /// The fastest that this machine can run.
+    pub fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(isa) = x86::available().last() {
+            return isa;
+        }
+        Self::Scalar
+    }
+
+    /// Computes `rows` of activations (at most [`MOST_ROWS`]) times up to [`MOST_PANELS`] panels of weights.
+    fn run(self, panels: Panels<'_>, activations: &Activations, rows: Range<usize>, out: &mut Tile) {
+        match self {
+            Self::Scalar => scalar::run(panels, activations, rows, out),
+            #[cfg(target_arch = "x86_64")]
+            _ => x86::run(self, panels, activations, rows, out),
+        }
+    }
+}
+
+/// `out = a · wᵀ` for activations `a` (N, I) and the outputs from `first` on of `w` (O, I); `out` is (N, outputs).
+///
+/// # Panics
+/// If the shapes do not fit each other, which is an error of the caller, not of data.
+pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, out: &mut ArrayRef2<f32>) {
+    let columns = first..first + out.ncols();
+    assert_eq!((activations.rows(), activations.inputs()), (out.nrows(), w.inputs()), "shapes differ");
+    assert!(columns.end <= w.outputs(), "shapes differ");
+    let (mut tile, last) = (Tile::default(), columns.end.div_ceil(PANEL));
+    for panel in (columns.start / PANEL..last).step_by(MOST_PANELS) {
+        let panels = panel..last.min(panel + MOST_PANELS);
+        // The part of these panels that was asked for, in outputs of the matrix.
+        let wanted = columns.start.max(panels.start * PANEL)..columns.end.min(panels.end * PANEL);
+        for start in (0..activations.rows()).step_by(MOST_ROWS) {
+            let rows = start..activations.rows().min(start + MOST_ROWS);
+            w.isa().run(w.panels(panels.clone()), activations, rows.clone(), &mut tile);
+            for (row, sums) in rows.zip(&tile) {
+                let sums = &sums[wanted.start - panel * PANEL..];
+                let own = wanted.start - first..wanted.end - first;
+                let mut out = out.row_mut(row);
+                match out.as_slice_mut() {
+                    Some(out) => out[own.clone()].copy_from_slice(&sums[..own.len()]),
+                    None => own.zip(sums).for_each(|(column, sum)| out[column] = *sum),
+                }
+            }
+        }
+    }
+}
+
+/// Entry `output` of `w · a` for the only row of `activations`; equal to that entry of [`matmul_packed`].
+pub fn dot_packed(activations: &Activations, w: &PackedMatrix, output: usize) -> f32 {
+    let mut tile = Tile::default();
+    let panel = output / PANEL;
+    w.isa().run(w.panels(panel..panel + 1), activations, 0..1, &mut tile);
+    tile[0][output % PANEL]
+}
+
+/// Writes row `output` of `w`, times `factor`, into `out` (I).
+pub fn unpack_row(w: &PackedMatrix, output: usize, factor: f32, out: &mut ArrayRef1<f32>) {
+    let panel = w.panels(output / PANEL..output / PANEL + 1);
+    for (input, out) in out.iter_mut().enumerate() {
+        *out = panel.weight(output % PANEL, input) * factor;
+    }
+}
+
+#[cfg(test)]
+mod tests;

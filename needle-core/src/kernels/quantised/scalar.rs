@@ -1,0 +1,54 @@
+//! The plain form of the kernels: what every other one must equal, bit for bit.
+
+use std::ops::Range;
+
+use half::f16;
+
+use super::Tile;
+use super::activations::{Activations, STEP, STEPS};
+use super::packed::{Bits, Block, PANEL, Panels};
+
+/// See [`super::Isa::run`].
+pub(super) fn run(panels: Panels<'_>, activations: &Activations, rows: Range<usize>, out: &mut Tile) {
+    for (row, out) in rows.zip(out) {
+        for (index, out) in out.as_chunks_mut().0.iter_mut().enumerate().take(panels.len()) {
+            *out = panel(panels, index, activations, row);
+        }
+    }
+}
+
+/// The outputs of one panel for one row.
+fn panel(panels: Panels<'_>, index: usize, activations: &Activations, row: usize) -> [f32; PANEL] {
+    let mut total = [0.0; PANEL];
+    let bits = panels.bits;
+    let (blocks, scales) = panels.panel(index);
+    let weights = blocks.chunks_exact(bits.blocks()).zip(scales);
+    for (group, (blocks, scales)) in activations.row(row).iter().zip(weights) {
+        // Weights are stored with an offset; this takes its share out again.
+        let mut sums = [-bits.offset() * group.sum; PANEL];
+        for (step, quad) in group.quads.iter().enumerate() {
+            let weights = unsigned(bits, blocks, step);
+            let quad = quad.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
+            for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<STEP>().0) {
+                for (weight, x) in weights.iter().zip(quad) {
+                    *sum += i32::from(*weight) * x;
+                }
+            }
+        }
+        for ((total, sum), scale) in total.iter_mut().zip(sums).zip(scales) {
+            *total = (sum as f32 * group.scale).mul_add(f16::from_bits(*scale).to_f32(), *total);
+        }
+    }
+    total
+}
+
+/// The stored values of one step.
+fn unsigned(bits: Bits, blocks: &[Block], step: usize) -> [u8; PANEL * STEP] {
+    match bits {
+        Bits::Eight => blocks[step].0,
+        Bits::Four if step.is_multiple_of(2) => blocks[step / 2].0.map(|pair| pair & 15),
+        Bits::Four => blocks[step / 2].0.map(|pair| pair >> 4),
+    }
+}
+
+const _: () = assert!(STEPS.is_multiple_of(2), "int4 packs steps in pairs");

@@ -1,0 +1,143 @@
+#![allow(clippy::float_cmp, reason = "equal bits are what is promised")]
+
+use half::f16;
+use ndarray::{Array1, Array2, Axis, s};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Values and scales as a checkpoint stores them, and what they stand for.
+#[derive(Clone, Debug)]
+struct Stored {
+    bits: Bits,
+    values: Vec<u8>,
+    scales: Vec<f16>,
+    dequantised: Array2<f32>,
+}
+
+/// A matrix with every stored value likely, the extremes more so.
+fn stored(outputs: usize, inputs: usize, bits: Bits) -> impl Strategy<Value = Stored> {
+    let (low, high) = if bits == Bits::Eight { (-128_i8, 127) } else { (-8, 7) };
+    let value = prop_oneof![6 => low..=high, 1 => Just(low), 1 => Just(high)];
+    let values = prop::collection::vec(value, outputs * inputs);
+    let scales = prop::collection::vec(-2.0_f32..2.0, outputs * inputs / 32);
+    (values, scales).prop_map(move |(values, scales)| {
+        let scales: Vec<f16> = scales.into_iter().map(f16::from_f32).collect();
+        let weight = |(i, q): (usize, &i8)| f32::from(*q) * scales[i / 32].to_f32();
+        let dequantised = values.iter().enumerate().map(weight).collect();
+        let stored = match bits {
+            Bits::Eight => values.iter().map(|q| q.cast_unsigned()).collect(),
+            Bits::Four => {
+                let pair = |p: &[i8]| (p[0] + 8).cast_unsigned() | (p[1] + 8).cast_unsigned() << 4;
+                values.chunks(2).map(pair).collect()
+            }
+        };
+        let dequantised = Array2::from_shape_vec((outputs, inputs), dequantised).unwrap();
+        Stored { bits, values: stored, scales, dequantised }
+    })
+}
+
+fn matrix(rows: usize, columns: usize) -> impl Strategy<Value = Array2<f32>> {
+    prop::collection::vec(-3.0_f32..3.0, rows * columns)
+        .prop_map(move |values| Array2::from_shape_vec((rows, columns), values).unwrap())
+}
+
+fn case() -> impl Strategy<Value = (Stored, Array2<f32>)> {
+    let bits = prop_oneof![Just(Bits::Eight), Just(Bits::Four)];
+    (1..40_usize, 1..5_usize, 0..15_usize, bits).prop_flat_map(|(outputs, groups, rows, bits)| {
+        (stored(outputs, 32 * groups, bits), matrix(rows, 32 * groups))
+    })
+}
+
+fn pack(stored: &Stored, isa: Isa) -> PackedMatrix {
+    let (outputs, inputs) = stored.dequantised.dim();
+    PackedMatrix::pack(stored.bits, [outputs, inputs], &stored.values, &stored.scales, isa).unwrap()
+}
+
+fn product(stored: &Stored, x: &Array2<f32>, isa: Isa) -> Array2<f32> {
+    let w = pack(stored, isa);
+    let mut activations = Activations::default();
+    activations.quantise(x);
+    let mut out = Array2::from_elem((x.nrows(), w.outputs()), f32::NAN);
+    matmul_packed(&activations, &w, 0, &mut out);
+    out
+}
+
+/// The largest error that quantising `x` can cause in any entry of the product.
+fn tolerance(stored: &Stored, x: &Array2<f32>) -> f32 {
+    let half_step = x.iter().fold(0.0_f32, |m, x| m.max(x.abs())) / 127.0 * 0.51;
+    let rows = stored.dequantised.axis_iter(Axis(0));
+    rows.map(|row| row.iter().map(|w| w.abs()).sum::<f32>()).fold(0.0, f32::max) * half_step + 1e-2
+}
+
+proptest! {
+    #[test]
+    fn the_plain_kernel_is_the_product_of_the_dequantised_weights((stored, x) in case()) {
+        let expected = x.dot(&stored.dequantised.t());
+        let tolerance = tolerance(&stored, &x);
+        for (found, expected) in product(&stored, &x, Isa::Scalar).iter().zip(&expected) {
+            prop_assert!((found - expected).abs() <= tolerance, "{found} {expected} {tolerance}");
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_bits_of_the_plain_kernel((stored, x) in case()) {
+        let expected = product(&stored, &x, Isa::Scalar);
+        for isa in Isa::available() {
+            prop_assert_eq!(&product(&stored, &x, isa), &expected, "{:?}", isa);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_product_equal_the_whole((stored, x) in case(), a in 0..40_usize, b in 0..40_usize) {
+        let whole = product(&stored, &x, Isa::best());
+        let w = pack(&stored, Isa::best());
+        let columns = a.min(b).min(w.outputs())..a.max(b).min(w.outputs());
+        let mut activations = Activations::default();
+        activations.quantise(&x);
+        let mut part = Array2::from_elem((x.nrows(), columns.len()), f32::NAN);
+        matmul_packed(&activations, &w, columns.start, &mut part);
+        prop_assert_eq!(part, whole.slice(s![.., columns]));
+        for (row, whole) in x.axis_chunks_iter(Axis(0), 1).zip(whole.outer_iter()) {
+            activations.quantise(&row);
+            for (output, &expected) in whole.iter().enumerate() {
+                prop_assert_eq!(dot_packed(&activations, &w, output), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_unpack_to_the_dequantised_weights((stored, _) in case()) {
+        let w = pack(&stored, Isa::best());
+        for (output, expected) in stored.dequantised.outer_iter().enumerate() {
+            let mut row = Array1::zeros(w.inputs());
+            unpack_row(&w, output, 1.0, &mut row);
+            prop_assert_eq!(row, expected);
+        }
+    }
+}
+
+#[test]
+fn rows_of_zeros_and_broken_numbers_are_harmless() {
+    let x = ndarray::arr2(&[[0.0_f32; 32], [f32::NAN; 32], [f32::INFINITY; 32]]);
+    let stored = Stored {
+        bits: Bits::Eight,
+        values: vec![1; 32],
+        scales: vec![f16::ONE],
+        dequantised: Array2::ones((1, 32)),
+    };
+    assert_eq!(product(&stored, &x, Isa::best())[[0, 0]], 0.0);
+}
+
+#[test]
+fn wrong_lengths_are_refused() {
+    let pack = |values, scales: usize, shape| {
+        let scales = vec![f16::ONE; scales];
+        PackedMatrix::pack(Bits::Eight, shape, &vec![0; values], &scales, Isa::Scalar)
+    };
+    assert!(pack(64, 2, [2, 32]).is_some());
+    assert!(pack(63, 2, [2, 32]).is_none());
+    assert!(pack(64, 1, [2, 32]).is_none());
+    assert!(pack(66, 2, [2, 33]).is_none());
+    assert!(pack(0, 0, [usize::MAX, 64]).is_none());
+}

@@ -1,0 +1,289 @@
+//! The kernels for x86-64, each for one set of instructions.
+//!
+//! A kernel takes R rows, keeps for each and for each panel a register of integer sums (of the current group of inputs)
+//! and one of f32 sums, and reads every weight once for all rows.
+#![allow(
+    unsafe_code,
+    reason = "instruction sets are called after their detection; loads are from whole blocks"
+)]
+#![allow(clippy::wildcard_imports, reason = "dozens of intrinsics, whose names say where they come from")]
+
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::activations::{Activations, Group, LIMIT, STEPS};
+use super::packed::{Bits, Block, PANEL, Panels};
+use super::{Isa, MOST_ROWS, Tile};
+use crate::checkpoint::GROUP;
+
+/// The sets beyond the baseline that this machine has, the fastest last.
+pub(super) fn available() -> impl Iterator<Item = Isa> {
+    let avx2 = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c");
+    let avx_vnni = avx2 && is_x86_feature_detected!("avxvnni");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni");
+    [(avx2, Isa::Avx2), (avx_vnni, Isa::AvxVnni), (avx512, Isa::Avx512Vnni)]
+        .into_iter()
+        .filter_map(|(present, isa)| present.then_some(isa))
+}
+
+/// See [`Isa::run`]; `isa` must be one that [`available`] gave on this machine.
+pub(super) fn run(
+    isa: Isa,
+    panels: Panels<'_>,
+    activations: &Activations,
+    rows: Range<usize>,
+    out: &mut Tile,
+) {
+    let work = Work { panels, activations, first: rows.start };
+    match (panels.bits, rows.len()) {
+        (Bits::Eight, 1) => work.run::<1, true>(isa, out),
+        (Bits::Eight, 2) => work.run::<2, true>(isa, out),
+        (Bits::Eight, 3) => work.run::<3, true>(isa, out),
+        (Bits::Eight, 4) => work.run::<4, true>(isa, out),
+        (Bits::Eight, 5) => work.run::<5, true>(isa, out),
+        (Bits::Eight, _) => work.run::<MOST_ROWS, true>(isa, out),
+        (Bits::Four, 1) => work.run::<1, false>(isa, out),
+        (Bits::Four, 2) => work.run::<2, false>(isa, out),
+        (Bits::Four, 3) => work.run::<3, false>(isa, out),
+        (Bits::Four, 4) => work.run::<4, false>(isa, out),
+        (Bits::Four, 5) => work.run::<5, false>(isa, out),
+        (Bits::Four, _) => work.run::<MOST_ROWS, false>(isa, out),
+    }
+}
+
+/// Quantises groups, if the machine has AVX-512; gives the bits of [`Group::of`] for numbers that are finite.
+pub(super) fn quantise_groups(values: &[[f32; GROUP]], groups: &mut [Group]) -> bool {
+    let present = crate::kernels::has_avx512();
+    if present {
+        // SAFETY: just detected.
+        unsafe { quantise_groups_avx512(values, groups) };
+    }
+    present
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn quantise_groups_avx512(values: &[[f32; GROUP]], groups: &mut [Group]) {
+    for (values, group) in values.iter().zip(groups) {
+        let (low, high) = values.split_at(16);
+        // SAFETY: each half is 16 f32, one register.
+        let (low, high) = unsafe { (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr())) };
+        let largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+        let inverse = _mm512_set1_ps(if largest > 0.0 { LIMIT / largest } else { 0.0 });
+        // Rounds to the nearest, ties to even, as the mode is unless a program changes it.
+        let low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
+        let high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
+        group.scale = largest * (1.0 / LIMIT);
+        group.sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+        let (first, second) = group.quads.split_at_mut(STEPS / 2);
+        // SAFETY: each half is four i32, one register of 16 bytes.
+        unsafe {
+            _mm_storeu_si128(first.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(low));
+            _mm_storeu_si128(second.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(high));
+        }
+    }
+}
+
+/// What a kernel reads.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    panels: Panels<'a>,
+    activations: &'a Activations,
+    /// The first of the R rows.
+    first: usize,
+}
+
+impl<'a> Work<'a> {
+    /// R rows, int8 weights if `EIGHT`, else int4.
+    fn run<const R: usize, const EIGHT: bool>(self, isa: Isa, out: &mut Tile) {
+        let rows = self.first..self.first + R;
+        // SAFETY: `PackedMatrix::pack` takes only sets that `available` found on this machine.
+        unsafe {
+            match isa {
+                Isa::Avx512Vnni => self.avx512_vnni::<R, EIGHT>(out),
+                Isa::AvxVnni => self.avx_vnni::<R, EIGHT>(out),
+                Isa::Avx2 => self.avx2::<R, EIGHT>(out),
+                Isa::Scalar => super::scalar::run(self.panels, self.activations, rows, out),
+            }
+        }
+    }
+
+    fn rows<const R: usize>(&self) -> [&'a [Group]; R] {
+        std::array::from_fn(|r| self.activations.row(self.first + r))
+    }
+
+    /// R rows and two panels at once: for six rows 24 registers of sums. A panel that is alone is taken twice.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    fn avx512_vnni<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
+        let bits = if EIGHT { Bits::Eight } else { Bits::Four };
+        let rows = self.rows::<R>();
+        let (blocks, scales) = self.panels.panel(0);
+        let (blocks_2, scales_2) = self.panels.panel(self.panels.len() - 1);
+        let (mut total, mut total_2) = ([_mm512_setzero_ps(); R], [_mm512_setzero_ps(); R]);
+        let groups = blocks.chunks_exact(bits.blocks()).zip(blocks_2.chunks_exact(bits.blocks()));
+        for (group, ((blocks, blocks_2), (scales, scales_2))) in
+            groups.zip(scales.iter().zip(scales_2)).enumerate()
+        {
+            let (mut sum, mut sum_2) = ([_mm512_setzero_si512(); R], [_mm512_setzero_si512(); R]);
+            for r in 0..R {
+                sum[r] = _mm512_set1_epi32(-bits.offset() * rows[r][group].sum);
+                sum_2[r] = sum[r];
+            }
+            for (index, (block, block_2)) in blocks.iter().zip(blocks_2).enumerate() {
+                let (weights, weights_2) = (load512(block), load512(block_2));
+                if EIGHT {
+                    for r in 0..R {
+                        let x = _mm512_set1_epi32(rows[r][group].quads[index]);
+                        sum[r] = _mm512_dpbusd_epi32(sum[r], weights, x);
+                        sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], weights_2, x);
+                    }
+                } else {
+                    let nibble = _mm512_set1_epi8(15);
+                    let (even, even_2) =
+                        (_mm512_and_si512(weights, nibble), _mm512_and_si512(weights_2, nibble));
+                    let odd = _mm512_and_si512(_mm512_srli_epi16::<4>(weights), nibble);
+                    let odd_2 = _mm512_and_si512(_mm512_srli_epi16::<4>(weights_2), nibble);
+                    for r in 0..R {
+                        let x = _mm512_set1_epi32(rows[r][group].quads[2 * index]);
+                        sum[r] = _mm512_dpbusd_epi32(sum[r], even, x);
+                        sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], even_2, x);
+                        let x = _mm512_set1_epi32(rows[r][group].quads[2 * index + 1]);
+                        sum[r] = _mm512_dpbusd_epi32(sum[r], odd, x);
+                        sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], odd_2, x);
+                    }
+                }
+            }
+            let scale = _mm512_cvtph_ps(load256(scales));
+            let scale_2 = _mm512_cvtph_ps(load256(scales_2));
+            for r in 0..R {
+                let x_scale = _mm512_set1_ps(rows[r][group].scale);
+                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), x_scale);
+                total[r] = _mm512_fmadd_ps(scaled, scale, total[r]);
+                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum_2[r]), x_scale);
+                total_2[r] = _mm512_fmadd_ps(scaled, scale_2, total_2[r]);
+            }
+        }
+        for ((out, total), total_2) in out.iter_mut().zip(total).zip(total_2) {
+            let (first, second) = out.split_at_mut(PANEL);
+            // SAFETY: each half of `out` is 16 f32, one register.
+            unsafe {
+                _mm512_storeu_ps(first.as_mut_ptr(), total);
+                _mm512_storeu_ps(second.as_mut_ptr(), total_2);
+            }
+        }
+    }
+}
+
+/// A kernel on 256-bit registers, which takes a panel as two halves of eight outputs.
+///
+/// `$dot` adds the dot products of four bytes per lane to its first argument; `$offset` tells whether it takes the
+/// stored weights as they are, with their offset.
+macro_rules! kernel_256 {
+    ($name:ident, $features:literal, $dot:ident, $offset:expr) => {
+        impl Work<'_> {
+            #[target_feature(enable = $features)]
+            fn $name<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
+                let bits = if EIGHT { Bits::Eight } else { Bits::Four };
+                let rows = self.rows::<R>();
+                for half in 0..2 * self.panels.len() {
+                    let mut total = [_mm256_setzero_ps(); R];
+                    let (blocks, scales) = self.panels.panel(half / 2);
+                    let groups = blocks.chunks_exact(bits.blocks()).zip(scales);
+                    for (group, (blocks, scales)) in groups.enumerate() {
+                        let offset = if $offset(EIGHT) { bits.offset() } else { 0 };
+                        let mut sum: [__m256i; R] =
+                            std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r][group].sum));
+                        for (index, block) in blocks.iter().enumerate() {
+                            let weights = load_half(block, half % 2);
+                            if EIGHT {
+                                for r in 0..R {
+                                    let x = _mm256_set1_epi32(rows[r][group].quads[index]);
+                                    sum[r] = $dot::<EIGHT>(sum[r], weights, x);
+                                }
+                            } else {
+                                let nibble = _mm256_set1_epi8(15);
+                                let even = _mm256_and_si256(weights, nibble);
+                                let odd = _mm256_and_si256(_mm256_srli_epi16::<4>(weights), nibble);
+                                for r in 0..R {
+                                    let x = _mm256_set1_epi32(rows[r][group].quads[2 * index]);
+                                    sum[r] = $dot::<EIGHT>(sum[r], even, x);
+                                    let x = _mm256_set1_epi32(rows[r][group].quads[2 * index + 1]);
+                                    sum[r] = $dot::<EIGHT>(sum[r], odd, x);
+                                }
+                            }
+                        }
+                        let scale = _mm256_cvtph_ps(load_scales(scales, half % 2));
+                        for r in 0..R {
+                            let x_scale = _mm256_set1_ps(rows[r][group].scale);
+                            let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r]), x_scale);
+                            total[r] = _mm256_fmadd_ps(scaled, scale, total[r]);
+                        }
+                    }
+                    for (out, total) in out.iter_mut().zip(total) {
+                        let out = &mut out[half * PANEL / 2..][..PANEL / 2];
+                        // SAFETY: `out` is 8 f32, one register.
+                        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), total) };
+                    }
+                }
+            }
+        }
+    };
+}
+
+kernel_256!(avx2, "avx2,fma,f16c", dot_avx2, |eight: bool| !eight);
+kernel_256!(avx_vnni, "avx2,fma,f16c,avxvnni", dot_avx_vnni, |_| true);
+
+/// The dot products by pairs in 16 bits, which saturate: nibbles are far below that; bytes go through without their
+/// offset, as `|w| · (x with the sign of w)`, of which two are at most 2 · 128 · 127.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dot_avx2<const EIGHT: bool>(sum: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+    let pairs = if EIGHT {
+        let signed = _mm256_xor_si256(weights, _mm256_set1_epi8(-128));
+        _mm256_maddubs_epi16(_mm256_abs_epi8(signed), _mm256_sign_epi8(x, signed))
+    } else {
+        _mm256_maddubs_epi16(weights, x)
+    };
+    _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+}
+
+#[target_feature(enable = "avxvnni")]
+#[inline]
+fn dot_avx_vnni<const EIGHT: bool>(sum: __m256i, weights: __m256i, x: __m256i) -> __m256i {
+    _mm256_dpbusd_avx_epi32(sum, weights, x)
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn load512(block: &Block) -> __m512i {
+    // SAFETY: a block is 64 bytes, aligned to 64.
+    unsafe { _mm512_load_si512(std::ptr::from_ref(block).cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load_half(block: &Block, half: usize) -> __m256i {
+    let (low, high) = block.0.split_at(32);
+    let bytes = if half == 0 { low } else { high };
+    // SAFETY: `bytes` is 32 bytes, one register.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load256(scales: &[u16; PANEL]) -> __m256i {
+    // SAFETY: 16 times two bytes are one register.
+    unsafe { _mm256_loadu_si256(scales.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load_scales(scales: &[u16; PANEL], half: usize) -> __m128i {
+    let (low, high) = scales.split_at(PANEL / 2);
+    let scales = if half == 0 { low } else { high };
+    // SAFETY: 8 times two bytes are one register.
+    unsafe { _mm_loadu_si128(scales.as_ptr().cast()) }
+}
