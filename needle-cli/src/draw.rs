@@ -4,12 +4,14 @@ use needle_core::eval::Bin;
 
 const WIDTH: usize = 40;
 
-/// A histogram of latencies in milliseconds: ten equal steps up to the 99th percentile, the rest in the last.
-pub(crate) fn latencies(values: &[f64]) -> String {
-    const BINS: usize = 10;
+/// Bars of a histogram of latencies.
+const BINS: usize = 10;
+
+/// Counts in ten equal steps up to the 99th percentile, the rest in the last, and the width of a step.
+fn bins(values: &[f64]) -> Option<([usize; BINS], f64)> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let Some(&high) = sorted.get(sorted.len().saturating_sub(1) * 99 / 100) else { return String::new() };
+    let high = *sorted.get(sorted.len().saturating_sub(1) * 99 / 100)?;
     let step = high.max(f64::MIN_POSITIVE) / BINS as f64;
     let mut counts = [0; BINS];
     for value in values {
@@ -21,6 +23,12 @@ pub(crate) fn latencies(values: &[f64]) -> String {
         let bin = (value / step) as usize;
         counts[bin.min(BINS - 1)] += 1;
     }
+    Some((counts, step))
+}
+
+/// A histogram of latencies in milliseconds.
+pub(crate) fn latencies(values: &[f64]) -> String {
+    let Some((counts, step)) = bins(values) else { return String::new() };
     let most = counts.iter().copied().max().unwrap_or(1).max(1);
     let mut lines = vec!["latency".to_owned()];
     for (index, count) in counts.into_iter().enumerate() {
@@ -28,6 +36,32 @@ pub(crate) fn latencies(values: &[f64]) -> String {
         lines.push(format!("{from:>8.1} ms  {:<WIDTH$} {count}", "█".repeat(WIDTH * count / most)));
     }
     lines.join("\n")
+}
+
+/// The same as a picture.
+pub(crate) fn latencies_svg(values: &[f64]) -> String {
+    const BAR: usize = 24;
+    let (counts, step) = bins(values).unwrap_or_default();
+    let most = counts.iter().copied().max().unwrap_or(1).max(1);
+    let bars: Vec<String> = counts
+        .into_iter()
+        .enumerate()
+        .map(|(index, count)| {
+            let (y, width, from) = (20 + BAR * index, 400 * count / most, step * index as f64);
+            format!(
+                r##"<text x="80" y="{}" text-anchor="end">{from:.1} ms</text><rect x="90" y="{y}" width="{width}" height="{}" fill="#3b6ea5"/><text x="{}" y="{}">{count}</text>"##,
+                y + 15,
+                BAR - 4,
+                96 + width,
+                y + 15,
+            )
+        })
+        .collect();
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"560\" height=\"{}\" font-family=\"sans-serif\" font-size=\"13\">\n{}\n</svg>\n",
+        40 + BAR * BINS,
+        bars.join("\n")
+    )
 }
 
 /// A reliability diagram: per tenth of confidence the share that was right (█), and the confidence (│).

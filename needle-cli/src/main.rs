@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{calibrate, convert, eval, run, tools as tools_command};
+use commands::{bench, calibrate, convert, eval, run, tools as tools_command};
 
 /// Decides small tool calls locally: a query and a list of tools in, calls or a hand-off out.
 #[derive(Parser)]
@@ -26,6 +26,7 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Eval(eval::Eval),
+    Bench(bench::Bench),
     Calibrate(calibrate::Calibrate),
     Convert(convert::Convert),
     #[command(subcommand)]
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(command) => command.run(),
         Command::Eval(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Calibrate(command) => command.run(),
         Command::Convert(command) => command.run(),
         Command::Tools(command) => command.run(),

@@ -185,10 +185,32 @@ fn schemas_are_checked_and_arguments_tried() {
 }
 
 #[test]
+fn a_bench_measures_every_figure_and_draws_the_latencies() {
+    let folder = tempfile::tempdir().unwrap();
+    let svg = folder.path().join("latency.svg");
+    let short = ["bench", "--seconds", "0.01", "--calls", "3", "--threads", "2", "--json"];
+    let report: Value =
+        serde_json::from_str(&output(&[&short[..], &["--svg", svg.to_str().unwrap()]].concat())).unwrap();
+    let figures = report["figures"].as_array().unwrap();
+    let named = |name: &str| figures.iter().find(|figure| figure["name"] == name).unwrap();
+    assert!(named("decode")["tokens_per_second"].as_f64().unwrap() > 0.0);
+    assert!(named("call, 100 tools")["p99_ms"].as_f64() >= named("call, 100 tools")["p50_ms"].as_f64());
+    assert!(std::fs::read_to_string(svg).unwrap().starts_with("<svg"));
+    assert!(refusal(&["bench", "--threads", "0"]).contains("threads"));
+    assert!(refusal(&["bench", "--seconds", "nan"]).contains("seconds"));
+}
+
+#[test]
 fn every_command_shows_an_example() {
-    for command in
-        [&["run"][..], &["eval"], &["calibrate"], &["convert"], &["tools", "check"], &["tools", "accept"]]
-    {
+    for command in [
+        &["run"][..],
+        &["eval"],
+        &["bench"],
+        &["calibrate"],
+        &["convert"],
+        &["tools", "check"],
+        &["tools", "accept"],
+    ] {
         let help = output(&[command, &["--help"]].concat());
         assert!(help.contains("Example"), "{command:?}");
     }

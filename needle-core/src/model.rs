@@ -9,7 +9,7 @@ use crate::checkpoint::Checkpoint;
 use crate::checkpoint::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::grammar::Vocabulary;
-use crate::nn::weights::{Source, Weights};
+use crate::nn::weights::{QuantisedMatrix, Source, Weights};
 use crate::tokenizer::Tokenizer;
 
 /// All that a checkpoint holds, ready to run; immutable, so that threads share it without locks.
@@ -73,9 +73,10 @@ impl Model {
     /// [`Error::Tokenizer`] if the tokenizer has more tokens than the embedding has rows.
     pub fn from_parts(
         weights: Weights,
-        tokenizer: Tokenizer,
+        tokenizer: impl Into<Arc<Tokenizer>>,
         calibration: Option<Calibration>,
     ) -> Result<Arc<Self>> {
+        let tokenizer = tokenizer.into();
         let (tokens, rows) = (tokenizer.vocab_size(), weights.config().vocab_size);
         let wrong = |problem| Error::Tokenizer { origin: "of the model".into(), problem };
         if tokens > rows {
@@ -83,12 +84,19 @@ impl Model {
                 "has {tokens} tokens, the weights know {rows}; use the tokenizer they were trained with"
             )));
         }
-        let tokenizer = Arc::new(tokenizer);
         let count = u32::try_from(tokens).map_err(|_| wrong(format!("has {tokens} tokens, too many")))?;
         let lengths = (0..count).map(|id| tokenizer.token_bytes(TokenId(id)).len());
         let longest_token = lengths.max().unwrap_or(0);
         let vocabulary = Vocabulary::new(&tokenizer)?;
         Ok(Arc::new(Self { weights: Arc::new(weights), tokenizer, vocabulary, calibration, longest_token }))
+    }
+
+    /// Other weights, without calibration, with this model's tokenizer.
+    ///
+    /// # Errors
+    /// Those of [`Self::from_parts`].
+    pub fn with_weights(&self, weights: Weights) -> Result<Arc<Self>> {
+        Self::from_parts(weights, Arc::clone(&self.tokenizer), None)
     }
 
     /// The same model with another calibration; weights are shared.
@@ -117,7 +125,8 @@ impl Model {
         &self.vocabulary
     }
 
-    pub(crate) fn weights(&self) -> &Weights {
+    /// The weights.
+    pub fn weights(&self) -> &Weights {
         &self.weights
     }
 
@@ -133,5 +142,9 @@ struct Tensors<'a>(&'a Checkpoint);
 impl Source for Tensors<'_> {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.0.take(name, shape)
+    }
+
+    fn take_quantised(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<QuantisedMatrix<'_>>> {
+        self.0.take_quantised(name, &shape)
     }
 }

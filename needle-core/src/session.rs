@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::error::Result;
+use crate::kernels::Pool;
 use crate::model::Model;
 use crate::nn::decoder::DecoderState;
+use crate::nn::network::Network;
 
 /// Scratch space for decisions, used by one thread at a time and reused from query to query.
 ///
@@ -12,12 +15,26 @@ use crate::nn::decoder::DecoderState;
 pub struct Session {
     model: Arc<Model>,
     state: DecoderState,
+    pool: Pool,
 }
 
 impl Session {
-    /// A session of this model.
+    /// A session of this model that works on the caller's thread alone.
     pub fn new(model: &Arc<Model>) -> Self {
-        Self { model: Arc::clone(model), state: DecoderState::new(model.weights()) }
+        Self::with_pool(model, Pool::single())
+    }
+
+    /// A session that shares its work among `threads` threads, the caller's included. The decisions are the same,
+    /// bit for bit.
+    ///
+    /// # Errors
+    /// [`crate::Error::Option`] for no or more than 256 threads, or if the system cannot start so many.
+    pub fn with_threads(model: &Arc<Model>, threads: usize) -> Result<Self> {
+        Ok(Self::with_pool(model, Pool::new(threads)?))
+    }
+
+    fn with_pool(model: &Arc<Model>, pool: Pool) -> Self {
+        Self { model: Arc::clone(model), state: DecoderState::new(model.weights()), pool }
     }
 
     /// The model.
@@ -25,9 +42,9 @@ impl Session {
         &self.model
     }
 
-    /// The decoder at its start; buffers keep their room.
-    pub(crate) fn fresh_state(&mut self) -> &mut DecoderState {
+    /// The network on this session's threads, and the decoder at its start; buffers keep their room.
+    pub(crate) fn start(&mut self) -> (Network<'_>, &mut DecoderState) {
         self.state.truncate(0);
-        &mut self.state
+        (Network::new(self.model.weights(), &self.pool), &mut self.state)
     }
 }

@@ -37,19 +37,19 @@ fn tokens(max: usize) -> impl Strategy<Value = Vec<TokenId>> {
 }
 
 fn encode_segments(segments: &[Vec<TokenId>]) -> Vec<SegmentEncoding> {
-    segments.iter().map(|segment| encoder::encode_segment(&WEIGHTS, segment).unwrap()).collect()
+    segments.iter().map(|segment| encoder::encode_segment(&*WEIGHTS, segment).unwrap()).collect()
 }
 
 /// Pieces of all segments in order, then of the query that attends to them.
 fn cross(segments: &[SegmentEncoding], query: &[TokenId]) -> CrossKv {
     let borrowed: Vec<_> = segments.iter().collect();
-    let query = encoder::encode_query(&WEIGHTS, query, &borrowed).unwrap();
+    let query = encoder::encode_query(&*WEIGHTS, query, &borrowed).unwrap();
     let outputs = segments.iter().map(SegmentEncoding::output).chain([&query]);
-    outputs.map(|output| Arc::new(CrossPiece::new(&WEIGHTS, output))).collect()
+    outputs.map(|output| Arc::new(CrossPiece::new(&*WEIGHTS, output))).collect()
 }
 
 fn forward(cross: &CrossKv, state: &mut DecoderState, tokens: &[TokenId]) -> Array2<f32> {
-    decoder::forward(&WEIGHTS, cross, state, tokens).unwrap()
+    decoder::forward(&*WEIGHTS, cross, state, tokens).unwrap()
 }
 
 fn worst(a: &ArrayRef2<f32>, b: &ArrayRef2<f32>) -> f32 {
@@ -68,7 +68,7 @@ proptest! {
     ) {
         let encoded = encode_segments(&segments);
         let borrowed: Vec<_> = encoded.iter().collect();
-        let output = encoder::encode_query(&WEIGHTS, &query, &borrowed).unwrap();
+        let output = encoder::encode_query(&*WEIGHTS, &query, &borrowed).unwrap();
 
         let all: Vec<&Vec<TokenId>> = segments.iter().chain([&query]).collect();
         let mut sequence = vec![];
@@ -88,9 +88,9 @@ proptest! {
 
     #[test]
     fn a_query_without_segments_is_a_joint_sequence(query in tokens(20)) {
-        let joint = encoder::encode(&WEIGHTS, &query).unwrap();
-        let alone = encoder::encode_query(&WEIGHTS, &query, &[]).unwrap();
-        let segment = encoder::encode_segment(&WEIGHTS, &query).unwrap();
+        let joint = encoder::encode(&*WEIGHTS, &query).unwrap();
+        let alone = encoder::encode_query(&*WEIGHTS, &query, &[]).unwrap();
+        let segment = encoder::encode_segment(&*WEIGHTS, &query).unwrap();
         prop_assert_eq!(joint.hidden(), alone.hidden());
         prop_assert_eq!(joint.hidden(), segment.output().hidden());
     }
@@ -146,7 +146,7 @@ proptest! {
     #[test]
     fn logits_of_some_tokens_equal_those_rows_of_all(query in tokens(10), some in tokens(20)) {
         let hidden = forward(&cross(&[], &query), &mut DecoderState::new(&WEIGHTS), &[TokenId(1)]);
-        let all = decoder::logits(&WEIGHTS, &hidden.row(0));
+        let all = decoder::logits(&*WEIGHTS, &hidden.row(0));
         let expected: Vec<f32> = some.iter().map(|token| all[token.0 as usize]).collect();
         prop_assert_eq!(decoder::logits_for(&WEIGHTS, &hidden.row(0), &some).unwrap(), expected);
     }
@@ -159,7 +159,7 @@ proptest! {
         let segments = encode_segments(&segments);
         let cross = cross(&segments, &query);
         let hidden = forward(&cross, &mut DecoderState::new(&WEIGHTS), &[TokenId(1), TokenId(4)]);
-        let copy = copy_attention(&WEIGHTS, &cross, &hidden.row(1)).unwrap().unwrap();
+        let copy = copy_attention(&*WEIGHTS, &cross, &hidden.row(1)).unwrap().unwrap();
         if cross.is_empty() {
             prop_assert_eq!(copy, CopyAttention { gate: 0.0, weights: vec![] });
             return Ok(());
@@ -167,7 +167,7 @@ proptest! {
         prop_assert!((copy.weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
 
         let borrowed: Vec<_> = segments.iter().collect();
-        let query = encoder::encode_query(&WEIGHTS, &query, &borrowed).unwrap();
+        let query = encoder::encode_query(&*WEIGHTS, &query, &borrowed).unwrap();
         let wide = |row: ndarray::ArrayView1<f32>| row.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
         let outputs = segments.iter().map(SegmentEncoding::output).chain([&query]);
         let source: Vec<_> =

@@ -168,7 +168,9 @@ impl Runner {
     const KEPT: usize = 64;
 
     pub(crate) fn new(model: &ModelOption, options: Options) -> Outcome<Self> {
-        Ok(Self { session: Session::new(&model.load()?), options, catalogues: HashMap::new() })
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
+        let session = Session::with_threads(&model.load()?, threads)?;
+        Ok(Self { session, options, catalogues: HashMap::new() })
     }
 
     /// The compiled tools of a JSON text, kept for the next row with the same text.

@@ -10,6 +10,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use crate::error::{Error, Result};
+use crate::nn::weights::QuantisedMatrix;
 
 mod buffer;
 mod bundle;
@@ -113,13 +114,28 @@ impl Checkpoint {
     /// [`Error::Checkpoint`] names the tensor if there is none of that name, if its shape is not `shape`, or if a value is
     /// not finite.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.read(name, self.find(name, shape)?)
+    }
+
+    /// The stored values of one matrix, if it is quantised.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::take`].
+    pub fn take_quantised(&self, name: &str, shape: &[usize]) -> Result<Option<QuantisedMatrix<'_>>> {
+        let tensor = self.find(name, shape)?;
+        tensor
+            .quantised(&self.buffer)
+            .map_err(|problem| refuse(&self.origin, format!("tensor {name} {problem}")))
+    }
+
+    fn find(&self, name: &str, shape: &[usize]) -> Result<&Tensor> {
         let tensor =
             self.tensors.get(name).ok_or_else(|| refuse(&self.origin, format!("has no tensor {name}")))?;
-        if tensor.shape != shape {
-            let problem = format!("tensor {name} has shape {:?}, expected {shape:?}", tensor.shape);
-            return Err(refuse(&self.origin, problem));
+        if tensor.shape == shape {
+            return Ok(tensor);
         }
-        self.read(name, tensor)
+        let problem = format!("tensor {name} has shape {:?}, expected {shape:?}", tensor.shape);
+        Err(refuse(&self.origin, problem))
     }
 
     fn read(&self, name: &str, tensor: &Tensor) -> Result<Vec<f32>> {

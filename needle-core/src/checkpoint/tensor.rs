@@ -6,6 +6,8 @@ use std::sync::Arc;
 use half::{bf16, f16};
 
 use super::quantize;
+use crate::kernels::Bits;
+use crate::nn::weights::QuantisedMatrix;
 
 /// Storage type of one number; all little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +136,24 @@ pub(super) enum Storage {
 }
 
 impl Tensor {
+    /// The stored values and scales of a quantised matrix; `None` if it is not quantised.
+    pub(super) fn quantised<'a>(&'a self, file: &'a [u8]) -> Result<Option<QuantisedMatrix<'a>>, String> {
+        let (bits, values, scale) = match &self.storage {
+            Storage::Plain(_) => return Ok(None),
+            Storage::Int8 { values, scale } => (Bits::Eight, values, scale),
+            Storage::Int4 { values, scale } => (Bits::Four, values, scale),
+        };
+        let outside = "its values lie outside the file";
+        let values = values.bytes.resolve(file).ok_or(outside)?.into();
+        let scales: Vec<f16> = scale.read(file).ok_or(outside)?.into_iter().map(f16::from_f32).collect();
+        match scales.iter().position(|scale| !scale.is_finite()) {
+            Some(index) => {
+                Err(format!("has scale {} at index {index}; scales must be finite", scales[index]))
+            }
+            None => Ok(Some(QuantisedMatrix { bits, values, scales })),
+        }
+    }
+
     /// All values as f32, row-major.
     pub(super) fn read(&self, file: &[u8]) -> Result<Vec<f32>, String> {
         let values = match &self.storage {

@@ -15,6 +15,7 @@ use crate::grammar::{Constraint, Finish, Step, TokenMask};
 use crate::model::Model;
 use crate::nn::copy_head::copy_attention;
 use crate::nn::decoder::{self, DecoderState};
+use crate::nn::network::Network;
 use crate::tokenizer::StreamDecoder;
 use crate::trace::{Choice, ChoiceKind, Stop, Trace};
 
@@ -51,6 +52,7 @@ pub(crate) struct Answer {
 /// # Errors
 /// [`Error::Cancelled`], [`Error::DeadlineExceeded`], or the network's errors for a damaged model.
 pub(crate) fn decode(
+    network: Network<'_>,
     catalogue: &Catalogue,
     state: &mut DecoderState,
     source: &Source,
@@ -63,6 +65,7 @@ pub(crate) fn decode(
     let grammars = tools.iter().map(|tool| tool.grammar().clone()).collect();
     let special = model.tokenizer().special();
     let mut writer = Writer {
+        network,
         model,
         source,
         state,
@@ -91,6 +94,7 @@ pub(crate) fn decode(
 
 /// One decoding on its way.
 struct Writer<'a> {
+    network: Network<'a>,
     model: &'a Model,
     source: &'a Source,
     state: &'a mut DecoderState,
@@ -114,8 +118,7 @@ impl Writer<'_> {
             self.write(&[token]);
             return Ok(());
         }
-        let weights = self.model.weights();
-        let hidden = decoder::forward(weights, &self.source.cross, self.state, &self.waiting)?;
+        let hidden = decoder::forward(self.network, &self.source.cross, self.state, &self.waiting)?;
         self.waiting.clear();
         let last = hidden.row(hidden.nrows() - 1).to_owned();
         let call = self.constraint.call();
@@ -143,14 +146,13 @@ impl Writer<'_> {
 
     /// The likeliest allowed token after the decoder's row `hidden`, (D).
     fn pick(&self, kind: ChoiceKind, allowed: &TokenMask, hidden: &Array1<f32>) -> Result<Picked> {
-        let weights = self.model.weights();
-        let copy = copy_attention(weights, &self.source.cross, hidden)?;
+        let copy = copy_attention(self.network, &self.source.cross, hidden)?;
         let begins_name = kind == ChoiceKind::Name
             && !self.trace.of(ChoiceKind::Name).any(|choice| choice.call == self.constraint.call());
         let wants_all = kind == ChoiceKind::Opening || begins_name || allowed.len() > FEW_TOKENS;
         let picked = if copy.is_none() && !wants_all {
             let tokens: Vec<TokenId> = allowed.iter().collect();
-            choice::among(&tokens, &decoder::logits_for(weights, hidden, &tokens)?)
+            choice::among(&tokens, &decoder::logits_for(self.network.weights, hidden, &tokens)?)
         } else {
             let copy = copy.as_ref().map(|copy| Copy {
                 gate: copy.gate,
@@ -158,7 +160,7 @@ impl Writer<'_> {
                 source: &self.source.tokens,
             });
             let tokens: Vec<TokenId> = allowed.iter().collect();
-            choice::among_all(tokens.into_iter(), &decoder::logits(weights, hidden), copy.as_ref())
+            choice::among_all(tokens.into_iter(), &decoder::logits(self.network, hidden), copy.as_ref())
         };
         picked.ok_or_else(|| Error::Internal("the grammar offered a choice of nothing".into()))
     }

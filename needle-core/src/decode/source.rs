@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::nn::contrastive;
 use crate::nn::decoder::{CrossKv, CrossPiece};
 use crate::nn::encoder;
+use crate::nn::network::Network;
 use crate::prompt::{isolated, joint};
 use crate::retrieval::Candidates;
 use crate::tool::ToolSpec;
@@ -24,37 +25,52 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Limit`] if the query (with the tools, in the joint layout) is longer than the model's context.
-    pub(crate) fn encode(catalogue: &Catalogue, query: &str, max_candidates: usize) -> Result<Self> {
+    pub(crate) fn encode(
+        network: Network<'_>,
+        catalogue: &Catalogue,
+        query: &str,
+        max_candidates: usize,
+    ) -> Result<Self> {
         let (model, limit) = (catalogue.model(), catalogue.model().config().max_seq_len);
         if query.len() > model.most_bytes(limit) {
             let what = "the length of the query in bytes";
             return Err(Error::Limit { what, actual: query.len(), limit: model.most_bytes(limit) });
         }
         match model.config().layout {
-            Layout::Isolated => Self::isolated(catalogue, query, max_candidates),
-            Layout::Joint => Self::joint(catalogue, query, max_candidates),
+            Layout::Isolated => Self::isolated(network, catalogue, query, max_candidates),
+            Layout::Joint => Self::joint(network, catalogue, query, max_candidates),
         }
     }
 
-    fn isolated(catalogue: &Catalogue, query: &str, max_candidates: usize) -> Result<Self> {
-        let (model, weights) = (catalogue.model(), catalogue.model().weights());
+    fn isolated(
+        network: Network<'_>,
+        catalogue: &Catalogue,
+        query: &str,
+        max_candidates: usize,
+    ) -> Result<Self> {
+        let model = catalogue.model();
         let ids = isolated::query_segment(model.tokenizer(), query, model.config().max_seq_len)?;
-        let candidates = candidates(catalogue, &ids, max_candidates)?;
+        let candidates = candidates(network, catalogue, &ids, max_candidates)?;
         let tools: Vec<&CompiledTool> =
             candidates.tools.iter().map(|&index| &catalogue.tools()[index]).collect();
         let encoded = tools.iter().filter_map(|tool| tool.encoded());
         let segments: Vec<_> = encoded.clone().map(|encoded| &encoded.segment).collect();
-        let output = encoder::encode_query(weights, &ids, &segments)?;
+        let output = encoder::encode_query(network, &ids, &segments)?;
         let mut pieces: Vec<_> = encoded.map(|encoded| encoded.cross.clone()).collect();
-        pieces.push(CrossPiece::new(weights, &output).into());
+        pieces.push(CrossPiece::new(network, &output).into());
         let tokens = tools.iter().flat_map(|tool| tool.prompt()).chain(&ids).copied().collect();
         Ok(Self { candidates, cross: CrossKv::new(pieces), tokens })
     }
 
-    fn joint(catalogue: &Catalogue, query: &str, max_candidates: usize) -> Result<Self> {
-        let (model, weights) = (catalogue.model(), catalogue.model().weights());
+    fn joint(
+        network: Network<'_>,
+        catalogue: &Catalogue,
+        query: &str,
+        max_candidates: usize,
+    ) -> Result<Self> {
+        let model = catalogue.model();
         let limit = model.config().max_seq_len;
-        let candidates = candidates(catalogue, &model.tokenizer().encode(query), max_candidates)?;
+        let candidates = candidates(network, catalogue, &model.tokenizer().encode(query), max_candidates)?;
         let specs: Vec<ToolSpec> =
             candidates.tools.iter().map(|&index| catalogue.tools()[index].spec().clone()).collect();
         let (tools, _) = joint::normalise(&joint::tools_json(&specs));
@@ -64,18 +80,22 @@ impl Source {
             let actual = model.tokenizer().encode(query).len() + 1 + model.tokenizer().encode(&tools).len();
             return Err(Error::Limit { what, actual, limit });
         }
-        let output = encoder::encode(weights, &prompt.ids)?;
-        let cross = CrossKv::new(vec![CrossPiece::new(weights, &output).into()]);
+        let output = encoder::encode(network, &prompt.ids)?;
+        let cross = CrossKv::new(vec![CrossPiece::new(network, &output).into()]);
         Ok(Self { candidates, cross, tokens: prompt.ids })
     }
 }
 
 /// The tools that take part: all, or the nearest ones of a large catalogue.
-fn candidates(catalogue: &Catalogue, query: &[TokenId], most: usize) -> Result<Candidates> {
+fn candidates(
+    network: Network<'_>,
+    catalogue: &Catalogue,
+    query: &[TokenId],
+    most: usize,
+) -> Result<Candidates> {
     if catalogue.tools().len() <= most {
         return Ok(Candidates::all(catalogue.tools().len()));
     }
-    let weights = catalogue.model().weights();
-    let embedding = contrastive::embed(weights, &encoder::encode(weights, query)?);
+    let embedding = contrastive::embed(network.weights, &encoder::encode(network, query)?);
     Ok(Candidates::nearest(catalogue.tools(), &embedding, most))
 }

@@ -1,15 +1,16 @@
 //! Grouped-query attention with normalised queries and keys.
 
-use ndarray::{ArrayRef2, ArrayViewMut2, s};
+use ndarray::{ArrayRef2, ArrayViewMut2, Axis, s};
 
 use super::kv_cache::KvView;
-use super::linear::Linear;
+use super::linear::{Linear, project};
+use super::network::Network;
 use super::norm::ZcRmsNorm;
 use super::rope::Rotation;
-use super::scratch::{Buffers, Scores};
-use crate::kernels;
+use super::scratch::{Buffers, HeadScratch};
+use crate::kernels::{self, Activations};
 
-/// Query rows whose scores are held at once: bounds the scores to 64·S values and keeps them near the CPU.
+/// Queries whose scores are held at once: bounds a head's scores to 64·S values and keeps them near the CPU.
 const QUERY_BLOCK: usize = 64;
 
 /// How the heads share the width of the model.
@@ -46,87 +47,172 @@ pub struct Attention {
 
 impl Attention {
     /// Queries of `x` (U, D), normalised per head and rotated where positions count, into `out` (U, H·E).
-    pub(crate) fn queries(&self, x: &ArrayRef2<f32>, rotation: Option<&Rotation>, out: &mut ArrayRef2<f32>) {
-        self.q_proj.forward(x, out);
-        self.q_norm.forward_heads(out);
-        if let Some(rotation) = rotation {
-            rotation.apply(out);
-        }
+    pub(crate) fn queries(
+        &self,
+        network: Network<'_>,
+        x: &ArrayRef2<f32>,
+        rotation: Option<&Rotation>,
+        activations: &mut Activations,
+        mut out: ArrayViewMut2<'_, f32>,
+    ) {
+        project(network, x, activations, vec![(&self.q_proj, out.view_mut())]);
+        finish(&self.q_norm, rotation, &mut out);
     }
 
     /// Keys of `x` (S, D), normalised per head and rotated where positions count, and its values, into the
     /// two arrays of `out` (S, K·E).
     pub(crate) fn keys_values(
         &self,
+        network: Network<'_>,
         x: &ArrayRef2<f32>,
         rotation: Option<&Rotation>,
-        (mut keys, mut values): (ArrayViewMut2<f32>, ArrayViewMut2<f32>),
+        activations: &mut Activations,
+        (mut keys, values): (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>),
     ) {
-        self.k_proj.forward(x, &mut keys);
-        self.k_norm.forward_heads(&mut keys);
-        if let Some(rotation) = rotation {
-            rotation.apply(&mut keys);
-        }
-        self.v_proj.forward(x, &mut values);
+        let targets = vec![(&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
+        project(network, x, activations, targets);
+        finish(&self.k_norm, rotation, &mut keys);
+    }
+
+    /// Queries, keys and values of the same `x`, as [`Self::queries`] and [`Self::keys_values`] give them.
+    pub(crate) fn all(
+        &self,
+        network: Network<'_>,
+        rotation: &Rotation,
+        buffers: &mut Buffers<'_>,
+        (mut keys, values): (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>),
+    ) {
+        let queries = buffers.queries.view_mut();
+        let targets = vec![(&self.q_proj, queries), (&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
+        project(network, &buffers.normed, buffers.activations, targets);
+        finish(&self.q_norm, Some(rotation), &mut buffers.queries);
+        finish(&self.k_norm, Some(rotation), &mut keys);
     }
 
     /// `x += gate · out_proj(attend(queries, pieces))`, all in `buffers`.
     pub(crate) fn add_gated<'a>(
         &self,
+        network: Network<'_>,
         gate: f32,
-        pieces: &(impl Iterator<Item = KvView<'a>> + Clone),
+        pieces: &(impl Iterator<Item = KvView<'a>> + Clone + Sync),
         visible: Visible,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<'_>,
     ) {
-        attend(self.heads, &buffers.queries, pieces, visible, buffers.scores, &mut buffers.attended);
-        self.out_proj.forward(&buffers.attended, &mut buffers.projected);
-        buffers.x.scaled_add(gate, &buffers.projected);
+        let Buffers { x, queries, attended, projected, heads, activations, .. } = buffers;
+        attend(network, self.heads, queries, pieces, visible, heads, attended);
+        project(network, attended, activations, vec![(&self.out_proj, projected.view_mut())]);
+        x.scaled_add(gate, projected);
+    }
+}
+
+/// Normalises projected queries or keys per head, and rotates them where positions count.
+fn finish(norm: &ZcRmsNorm, rotation: Option<&Rotation>, x: &mut ArrayRef2<f32>) {
+    norm.forward_heads(x);
+    if let Some(rotation) = rotation {
+        rotation.apply(x);
     }
 }
 
 /// `softmax(q kᵀ / sqrt(E)) v` per head, over the keys of all `pieces` together, as if they were concatenated.
 ///
-/// `queries` and `out` are (U, H·E); every piece has keys and values (S, K·E). Without any key the result is
-/// zero.
+/// `queries` and `out` are (U, H·E). Without any key the result is zero.
 fn attend<'a>(
+    network: Network<'_>,
     heads: Heads,
     queries: &ArrayRef2<f32>,
-    pieces: &(impl Iterator<Item = KvView<'a>> + Clone),
+    pieces: &(impl Iterator<Item = KvView<'a>> + Clone + Sync),
     visible: Visible,
-    scores: &mut Scores,
+    scratch: &mut Vec<HeadScratch>,
     out: &mut ArrayRef2<f32>,
 ) {
-    let Heads { num_heads, num_kv_heads, head_dim } = heads;
-    let total: usize = pieces.clone().map(|piece| piece.keys.nrows()).sum(); // S
-    let rows = queries.nrows(); // U
-    let scale = 1.0 / (head_dim as f32).sqrt();
-    out.fill(0.0);
-    for start in (0..rows).step_by(QUERY_BLOCK) {
-        let block = start..rows.min(start + QUERY_BLOCK);
-        let mut scores = scores.buffer(block.len(), total); // (block, S)
-        for head in 0..num_heads {
-            let own = head * head_dim..(head + 1) * head_dim;
-            let kv_head = head / (num_heads / num_kv_heads);
-            let shared = kv_head * head_dim..(kv_head + 1) * head_dim;
+    let total: usize = pieces.clone().map(|piece| piece.len()).sum(); // S
+    scratch.resize_with(heads.num_kv_heads, HeadScratch::default);
+    // The query heads of one key/value head lie side by side.
+    let width = heads.num_heads / heads.num_kv_heads * heads.head_dim;
+    let shares = queries.axis_chunks_iter(Axis(1), width).zip(out.axis_chunks_iter_mut(Axis(1), width));
+    let items = shares.zip(scratch).enumerate().collect();
+    let work = 2 * queries.len() * total;
+    network.for_each(work, items, |(index, ((queries, mut out), scratch))| {
+        let head = Head { index, width: heads.head_dim, total, visible };
+        let rows = queries.nrows();
+        for start in (0..rows).step_by(QUERY_BLOCK) {
+            let block = start..rows.min(start + QUERY_BLOCK);
+            let queries = queries.slice(s![block.clone(), ..]);
+            // Of the last query all keys are visible, of the one before it all but one, and so on.
+            let hidden = rows - block.end;
+            head.attend(&queries, pieces.clone(), hidden, scratch, &mut out.slice_mut(s![block, ..]));
+        }
+    });
+}
 
-            let q = queries.slice(s![block.clone(), own.clone()]); // (block, E)
-            for_each_piece(pieces.clone(), |columns, piece| {
-                let keys = piece.keys.slice(s![.., shared.clone()]); // (piece, E)
-                kernels::matmul_transposed(&q, &keys, &mut scores.slice_mut(s![.., columns]));
-            });
-            for (row, mut scores) in block.clone().zip(scores.outer_iter_mut()) {
-                let seen = match visible {
-                    Visible::All => total,
-                    Visible::Causal => total - (rows - 1 - row),
-                };
-                kernels::softmax(&mut scores.slice_mut(s![..seen]), scale);
-                scores.slice_mut(s![seen..]).fill(0.0);
+/// One key/value head of a pass, with the query heads that share it.
+struct Head {
+    index: usize,
+    width: usize, // E
+    total: usize, // S
+    visible: Visible,
+}
+
+impl Head {
+    /// Attends from `queries` (block, heads·E) into `out` (block, heads·E); with [`Visible::Causal`], `hidden` is how many
+    /// of the last keys not even the block's last query sees.
+    fn attend<'a>(
+        &self,
+        queries: &ArrayRef2<f32>,
+        pieces: impl Iterator<Item = KvView<'a>> + Clone,
+        hidden: usize,
+        scratch: &mut HeadScratch,
+        out: &mut ArrayRef2<f32>,
+    ) {
+        let (block, shared) = (queries.nrows(), queries.ncols() / self.width);
+        let own = self.index * self.width..(self.index + 1) * self.width;
+        let ([mut rows, mut scores, mut product], activations) =
+            scratch.buffers(block * shared, self.total, self.width);
+        // One row per query and head, so that every key that is read serves all of them: head 0's rows first.
+        let by_head = queries.axis_chunks_iter(Axis(1), self.width);
+        for (mut rows, queries) in rows.axis_chunks_iter_mut(Axis(0), block).zip(by_head) {
+            rows.assign(&queries);
+        }
+        if pieces.clone().any(|piece| matches!(piece, KvView::Packed(_))) {
+            activations.quantise(&rows);
+        }
+        for_each_piece(pieces.clone(), |columns, piece| {
+            let mut scores = scores.slice_mut(s![.., columns]);
+            match piece {
+                KvView::Dense(keys, _) => {
+                    kernels::matmul_transposed(&rows, &keys.slice(s![.., own.clone()]), &mut scores);
+                }
+                KvView::Packed(packed) => {
+                    kernels::matmul_packed(activations, &packed.heads[self.index].keys, 0, &mut scores);
+                }
             }
-            for_each_piece(pieces.clone(), |columns, piece| {
-                let values = piece.values.slice(s![.., shared.clone()]); // (piece, E)
-                let mut out = out.slice_mut(s![block.clone(), own.clone()]); // (block, E)
-                kernels::matmul_add(&scores.slice(s![.., columns]), &values, &mut out);
-            });
+        });
+        let scale = 1.0 / (self.width as f32).sqrt();
+        for (row, mut scores) in scores.outer_iter_mut().enumerate() {
+            let seen = match self.visible {
+                Visible::All => self.total,
+                Visible::Causal => self.total - hidden - (block - 1 - row % block),
+            };
+            kernels::softmax(&mut scores.slice_mut(s![..seen]), scale);
+            scores.slice_mut(s![seen..]).fill(0.0);
+        }
+        rows.fill(0.0);
+        for_each_piece(pieces, |columns, piece| {
+            let weights = scores.slice(s![.., columns]);
+            match piece {
+                KvView::Dense(_, values) => {
+                    kernels::matmul_add(&weights, &values.slice(s![.., own.clone()]), &mut rows);
+                }
+                KvView::Packed(packed) => {
+                    activations.quantise(&weights);
+                    kernels::matmul_packed(activations, &packed.heads[self.index].values, 0, &mut product);
+                    rows += &product;
+                }
+            }
+        });
+        let by_head = out.axis_chunks_iter_mut(Axis(1), self.width);
+        for (rows, mut out) in rows.axis_chunks_iter(Axis(0), block).zip(by_head) {
+            out.assign(&rows);
         }
     }
 }
@@ -138,7 +224,7 @@ fn for_each_piece<'a>(
 ) {
     let mut start = 0;
     for piece in pieces {
-        let end = start + piece.keys.nrows();
+        let end = start + piece.len();
         visit(start..end, piece);
         start = end;
     }
@@ -147,16 +233,37 @@ fn for_each_piece<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::config::ModelConfig;
+    use crate::error::Result;
     use crate::nn::assert_close;
+    use crate::nn::weights::{Source, Weights};
     use ndarray::{Array2, arr2};
+
+    /// Attention alone reads no weights; a pass has some all the same.
+    struct Zeros;
+
+    impl Source for Zeros {
+        fn take(&mut self, _: &str, shape: &[usize]) -> Result<Vec<f32>> {
+            Ok(vec![0.0; shape.iter().product()])
+        }
+    }
+
+    fn config() -> ModelConfig {
+        serde_json::from_value(serde_json::json!({
+            "vocab_size": 8, "d_model": 8, "num_heads": 2, "num_kv_heads": 2, "num_encoder_layers": 1,
+            "num_decoder_layers": 1, "contrastive_dim": 2, "max_seq_len": 8,
+        }))
+        .unwrap()
+    }
 
     /// One query head of width 1 whose score for key k is `q·k`; exp(ln 3) = 3.
     const ONE: Heads = Heads { num_heads: 1, num_kv_heads: 1, head_dim: 1 };
 
     fn attend_to(q: &Array2<f32>, kv: &[[Array2<f32>; 2]], visible: Visible, heads: Heads) -> Array2<f32> {
-        let pieces = kv.iter().map(|[k, v]| KvView { keys: k.view(), values: v.view() });
+        let weights = Weights::load(&config(), &mut Zeros).unwrap();
+        let pieces = kv.iter().map(|[k, v]| KvView::Dense(k.view(), v.view()));
         let mut out = Array2::from_elem(q.dim(), f32::NAN);
-        attend(heads, q, &pieces, visible, &mut Scores::default(), &mut out);
+        attend(Network::from(&weights), heads, q, &pieces, visible, &mut Vec::new(), &mut out);
         out
     }
 

@@ -7,10 +7,11 @@
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Axis, s};
 
 use super::decoder::CrossKv;
-use super::linear::Linear;
-use super::weights::{Weights, sigmoid};
+use super::linear::{Linear, project};
+use super::network::Network;
+use super::weights::sigmoid;
 use crate::error::{Error, Result};
-use crate::kernels;
+use crate::kernels::{self, Activations};
 
 /// Weights of the copy head.
 #[derive(Clone, Debug)]
@@ -32,9 +33,9 @@ pub struct CopyAttention {
 
 impl CopyHead {
     /// `W_k m` for an encoder output `m` (T, D).
-    pub(crate) fn keys(&self, output: &ArrayRef2<f32>) -> Array2<f32> {
+    pub(crate) fn keys(&self, network: Network<'_>, output: &ArrayRef2<f32>) -> Array2<f32> {
         let mut keys = Array2::zeros((output.nrows(), self.k_proj.outputs()));
-        self.k_proj.forward(output, &mut keys);
+        project(network, output, &mut Activations::default(), vec![(&self.k_proj, keys.view_mut())]);
         keys
     }
 }
@@ -43,15 +44,18 @@ impl CopyHead {
 ///
 /// # Errors
 /// [`Error::Internal`] if `cross` was made for another network.
-pub fn copy_attention(
-    weights: &Weights,
+pub fn copy_attention<'a>(
+    network: impl Into<Network<'a>>,
     cross: &CrossKv,
     hidden: &ArrayRef1<f32>,
 ) -> Result<Option<CopyAttention>> {
+    let network = network.into();
+    let weights = network.weights;
     let Some(head) = &weights.copy_head else { return Ok(None) };
     let d_model = weights.config.d_model;
     let mut query = Array2::zeros((1, d_model));
-    head.q_proj.forward(&hidden.view().insert_axis(Axis(0)), &mut query);
+    let row = hidden.view().insert_axis(Axis(0));
+    project(network, &row, &mut Activations::default(), vec![(&head.q_proj, query.view_mut())]);
     let mut scores = Array2::zeros((1, cross.len())); // (1, S)
     let mut start = 0;
     for piece in cross.pieces() {

@@ -3,40 +3,44 @@
 use std::iter::once;
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayRef1};
+use ndarray::{Array2, ArrayRef1, ArrayViewMut1, Axis};
 
 use super::attention::Visible;
 use super::encoder::EncoderOutput;
-use super::kv_cache::{KeyValues, KvCache, KvView};
+use super::kv_cache::{FixedKv, KeyValues, KvCache, KvView};
+use super::linear::project;
+use super::network::Network;
 use super::scratch::Scratch;
 use super::weights::{Weights, check_finite};
 use crate::error::{Error, Result};
-use crate::kernels;
+use crate::kernels::Activations;
 use crate::tokenizer::TokenId;
 
 /// What the decoder reads of one encoded sequence: keys and values of every layer's cross-attention, and the
 /// keys of the copy head where there is one. Computed once per tool and shared by all queries.
 #[derive(Clone, Debug)]
 pub struct CrossPiece {
-    layers: Vec<KeyValues>,                    // one per decoder layer
+    layers: Vec<FixedKv>,                      // one per decoder layer
     pub(crate) copy_keys: Option<Array2<f32>>, // (T, D)
     len: usize,                                // T
 }
 
 impl CrossPiece {
     /// Projects an encoder output (T, D) for every layer of the decoder.
-    pub fn new(weights: &Weights, output: &EncoderOutput) -> Self {
+    pub fn new<'a>(network: impl Into<Network<'a>>, output: &EncoderOutput) -> Self {
+        let network = network.into();
+        let weights = network.weights;
         let hidden = output.hidden();
-        let layers = weights.decoder.iter().map(|layer| {
+        let mut activations = Activations::default();
+        let mut layers = Vec::with_capacity(weights.decoder.len());
+        for layer in &weights.decoder {
+            let attention = &layer.cross_attention;
             let mut kv = KeyValues::zeros(output.len(), weights.config.kv_dim());
-            layer.cross_attention.keys_values(&hidden, None, kv.view_mut());
-            kv
-        });
-        Self {
-            layers: layers.collect(),
-            copy_keys: weights.copy_head.as_ref().map(|head| head.keys(&hidden)),
-            len: output.len(),
+            attention.keys_values(network, &hidden, None, &mut activations, kv.view_mut());
+            layers.push(kv.fix(attention.heads, weights.is_packed));
         }
+        let copy_keys = weights.copy_head.as_ref().map(|head| head.keys(network, &hidden));
+        Self { layers, copy_keys, len: output.len() }
     }
 
     /// Number of source tokens, T.
@@ -134,15 +138,16 @@ impl DecoderState {
 /// # Errors
 /// [`Error::Limit`] for a token outside the vocabulary, [`Error::Checkpoint`] if the numbers overflow,
 /// [`Error::Internal`] if `cross` or `state` was made for another network.
-pub fn forward(
-    weights: &Weights,
+pub fn forward<'a>(
+    network: impl Into<Network<'a>>,
     cross: &CrossKv,
     state: &mut DecoderState,
     tokens: &[TokenId],
 ) -> Result<Array2<f32>> {
-    check_origin(weights, cross, state)?;
+    let network = network.into();
+    check_origin(network.weights, cross, state)?;
     let start = state.len;
-    let hidden = run(weights, cross, state, tokens);
+    let hidden = run(network, cross, state, tokens);
     match hidden {
         Ok(_) => state.len = start + tokens.len(),
         Err(_) => state.truncate(start),
@@ -151,25 +156,26 @@ pub fn forward(
 }
 
 fn run(
-    weights: &Weights,
+    network: Network<'_>,
     cross: &CrossKv,
     state: &mut DecoderState,
     tokens: &[TokenId],
 ) -> Result<Array2<f32>> {
+    let weights = network.weights;
     let rotation = weights.rope.rotation(state.len, tokens.len());
     let mut buffers = state.scratch.buffers(tokens.len());
     weights.embed(tokens, &mut buffers.x)?;
     for (index, (layer, cache)) in weights.decoder.iter().zip(&mut state.layers).enumerate() {
         let attention = &layer.self_attention;
         layer.self_norm.forward(&buffers.x, &mut buffers.normed);
-        attention.keys_values(&buffers.normed, Some(&rotation), cache.extend(tokens.len()));
-        attention.queries(&buffers.normed, Some(&rotation), &mut buffers.queries);
-        attention.add_gated(layer.self_gate, &once(cache.view()), Visible::Causal, &mut buffers);
+        attention.all(network, &rotation, &mut buffers, cache.extend(tokens.len()));
+        attention.add_gated(network, layer.self_gate, &once(cache.view()), Visible::Causal, &mut buffers);
 
         let attention = &layer.cross_attention;
         layer.cross_norm.forward(&buffers.x, &mut buffers.normed);
-        attention.queries(&buffers.normed, None, &mut buffers.queries);
-        attention.add_gated(layer.cross_gate, &cross.layer(index), Visible::All, &mut buffers);
+        let queries = buffers.queries.view_mut();
+        attention.queries(network, &buffers.normed, None, buffers.activations, queries);
+        attention.add_gated(network, layer.cross_gate, &cross.layer(index), Visible::All, &mut buffers);
     }
     let mut hidden = Array2::zeros(buffers.x.dim());
     weights.decoder_norm.forward(&buffers.x, &mut hidden);
@@ -178,12 +184,13 @@ fn run(
 }
 
 fn check_origin(weights: &Weights, cross: &CrossKv, state: &DecoderState) -> Result<()> {
-    let (layers, kv_dim) = (weights.decoder.len(), weights.config.kv_dim());
-    let state_fits = state.layers.len() == layers && state.layers.iter().all(|kv| kv.kv_dim() == kv_dim);
-    let cross_fits = cross
-        .pieces
-        .iter()
-        .all(|piece| piece.layers.len() == layers && piece.layers.iter().all(|kv| kv.kv_dim() == kv_dim));
+    let (layers, kv_dim) = (&weights.decoder, weights.config.kv_dim());
+    let state_fits =
+        state.layers.len() == layers.len() && state.layers.iter().all(|cache| cache.kv_dim() == kv_dim);
+    let cross_fits = cross.pieces.iter().all(|piece| {
+        piece.layers.len() == layers.len()
+            && piece.layers.iter().zip(layers).all(|(kv, layer)| kv.fits(layer.cross_attention.heads))
+    });
     if state_fits && cross_fits {
         return Ok(());
     }
@@ -191,8 +198,14 @@ fn check_origin(weights: &Weights, cross: &CrossKv, state: &DecoderState) -> Res
 }
 
 /// Logits of one hidden row (D) over the whole vocabulary: `embedding · hidden`.
-pub fn logits(weights: &Weights, hidden: &ArrayRef1<f32>) -> Vec<f32> {
-    weights.embedding.outer_iter().map(|row| kernels::dot(&row, hidden)).collect()
+pub fn logits<'a>(network: impl Into<Network<'a>>, hidden: &ArrayRef1<f32>) -> Vec<f32> {
+    let network = network.into();
+    let embedding = &network.weights.embedding;
+    let mut logits = vec![0.0; embedding.outputs()];
+    let out = ArrayViewMut1::from(&mut logits[..]).insert_axis(Axis(0));
+    let hidden = hidden.view().insert_axis(Axis(0));
+    project(network, &hidden, &mut Activations::default(), vec![(embedding, out)]);
+    logits
 }
 
 /// Logits of one hidden row (D) for `tokens` only, in their order; equal to those entries of [`logits`].
@@ -200,6 +213,6 @@ pub fn logits(weights: &Weights, hidden: &ArrayRef1<f32>) -> Vec<f32> {
 /// # Errors
 /// [`Error::Limit`] for a token outside the vocabulary.
 pub fn logits_for(weights: &Weights, hidden: &ArrayRef1<f32>, tokens: &[TokenId]) -> Result<Vec<f32>> {
-    let logit = |&token| Ok(kernels::dot(&weights.embedding.row(weights.check_token(token)?), hidden));
-    tokens.iter().map(logit).collect()
+    let rows = tokens.iter().map(|&token| weights.check_token(token)).collect::<Result<Vec<_>>>()?;
+    Ok(weights.embedding.some(hidden, rows.into_iter()))
 }

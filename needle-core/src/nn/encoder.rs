@@ -7,9 +7,10 @@ use std::iter::once;
 use ndarray::{Array2, ArrayView2};
 
 use super::attention::Visible;
-use super::kv_cache::KeyValues;
+use super::kv_cache::{FixedKv, KeyValues};
+use super::network::Network;
 use super::scratch::Scratch;
-use super::weights::{Weights, check_finite};
+use super::weights::check_finite;
 use crate::error::{Error, Result};
 use crate::tokenizer::TokenId;
 
@@ -39,7 +40,7 @@ impl EncoderOutput {
 /// A sequence encoded by itself, with all that a later query needs to attend to it.
 #[derive(Clone, Debug)]
 pub struct SegmentEncoding {
-    layers: Vec<KeyValues>, // one per encoder layer, keys at positions from 0
+    layers: Vec<FixedKv>, // one per encoder layer, keys at positions from 0
     output: EncoderOutput,
 }
 
@@ -54,17 +55,18 @@ impl SegmentEncoding {
 ///
 /// # Errors
 /// [`Error::Limit`] for a token outside the vocabulary, [`Error::Checkpoint`] if the numbers overflow.
-pub fn encode(weights: &Weights, tokens: &[TokenId]) -> Result<EncoderOutput> {
-    run(weights, tokens, &[], &mut |_| ())
+pub fn encode<'a>(network: impl Into<Network<'a>>, tokens: &[TokenId]) -> Result<EncoderOutput> {
+    run(network.into(), tokens, &[], &mut |_| ())
 }
 
 /// Encodes the segment of a tool, positions from 0, and keeps its keys and values of every layer.
 ///
 /// # Errors
 /// As [`encode`].
-pub fn encode_segment(weights: &Weights, tokens: &[TokenId]) -> Result<SegmentEncoding> {
-    let mut layers = Vec::with_capacity(weights.encoder.len());
-    let output = run(weights, tokens, &[], &mut |layer| layers.push(layer))?;
+pub fn encode_segment<'a>(network: impl Into<Network<'a>>, tokens: &[TokenId]) -> Result<SegmentEncoding> {
+    let network = network.into();
+    let mut layers = Vec::with_capacity(network.weights.encoder.len());
+    let output = run(network, tokens, &[], &mut |layer| layers.push(layer))?;
     Ok(SegmentEncoding { layers, output })
 }
 
@@ -74,28 +76,31 @@ pub fn encode_segment(weights: &Weights, tokens: &[TokenId]) -> Result<SegmentEn
 ///
 /// # Errors
 /// As [`encode`]; [`Error::Internal`] if a segment was encoded with other weights' sizes.
-pub fn encode_query(
-    weights: &Weights,
+pub fn encode_query<'a>(
+    network: impl Into<Network<'a>>,
     tokens: &[TokenId],
     segments: &[&SegmentEncoding],
 ) -> Result<EncoderOutput> {
-    let kv_dim = weights.config.kv_dim();
+    let network = network.into();
+    let layers = &network.weights.encoder;
     let fits = |segment: &&SegmentEncoding| {
-        segment.layers.len() == weights.encoder.len() && segment.layers.iter().all(|kv| kv.kv_dim() == kv_dim)
+        segment.layers.len() == layers.len()
+            && segment.layers.iter().zip(layers).all(|(kv, layer)| kv.fits(layer.attention.heads))
     };
     if !segments.iter().all(fits) {
         return Err(Error::Internal("a segment was encoded by another network".into()));
     }
-    run(weights, tokens, segments, &mut |_| ())
+    run(network, tokens, segments, &mut |_| ())
 }
 
 /// Encodes `tokens` over themselves and `segments`; hands the own keys and values of each layer to `keep`.
 fn run(
-    weights: &Weights,
+    network: Network<'_>,
     tokens: &[TokenId],
     segments: &[&SegmentEncoding],
-    keep: &mut dyn FnMut(KeyValues),
+    keep: &mut dyn FnMut(FixedKv),
 ) -> Result<EncoderOutput> {
+    let weights = network.weights;
     let rotation = weights.rope.rotation(0, tokens.len());
     let mut scratch = Scratch::new(&weights.config, tokens.len());
     let mut buffers = scratch.buffers(tokens.len());
@@ -104,10 +109,10 @@ fn run(
         let attention = &layer.attention;
         let mut own = KeyValues::zeros(tokens.len(), weights.config.kv_dim());
         layer.norm.forward(&buffers.x, &mut buffers.normed);
-        attention.keys_values(&buffers.normed, Some(&rotation), own.view_mut());
-        attention.queries(&buffers.normed, Some(&rotation), &mut buffers.queries);
+        attention.all(network, &rotation, &mut buffers, own.view_mut());
+        let own = own.fix(attention.heads, weights.is_packed);
         let pieces = segments.iter().map(|segment| segment.layers[index].view()).chain(once(own.view()));
-        attention.add_gated(layer.gate, &pieces, Visible::All, &mut buffers);
+        attention.add_gated(network, layer.gate, &pieces, Visible::All, &mut buffers);
         keep(own);
     }
     let mut hidden = Array2::zeros(buffers.x.dim());

@@ -1,6 +1,9 @@
 //! Keys and values of attention: fixed ones of finished positions, and the growing cache of a decoder.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+
+use super::attention::Heads;
+use crate::kernels::{Isa, PackedMatrix};
 
 /// Keys and values of S positions, computed once: keys after their norm and rotation.
 #[derive(Clone, Debug)]
@@ -9,13 +12,51 @@ pub struct KeyValues {
     values: Array2<f32>, // (S, K·E)
 }
 
+/// Keys and values that do not change any more, in the form in which the network's weights are kept: f32, or int8.
+#[derive(Clone, Debug)]
+pub enum FixedKv {
+    /// As computed.
+    Dense(KeyValues),
+    /// Quantised in groups of 32, a quarter of the size: keys along E, values along the positions.
+    Packed(PackedKv),
+}
+
+/// Quantised keys and values, for each key/value head.
+#[derive(Clone, Debug)]
+pub struct PackedKv {
+    pub(crate) heads: Vec<PackedHead>,
+    len: usize,
+}
+
+/// Quantised keys and values of one head.
+#[derive(Clone, Debug)]
+pub(crate) struct PackedHead {
+    pub(crate) keys: PackedMatrix,   // (S, E)
+    pub(crate) values: PackedMatrix, // (E, S), S filled up to a multiple of 32
+}
+
 /// Borrowed keys and values, the form in which attention takes them.
 #[derive(Clone, Copy, Debug)]
-pub struct KvView<'a> {
-    /// (S, K·E)
-    pub keys: ArrayView2<'a, f32>,
-    /// (S, K·E)
-    pub values: ArrayView2<'a, f32>,
+pub enum KvView<'a> {
+    /// Keys and values, (S, K·E) each.
+    Dense(ArrayView2<'a, f32>, ArrayView2<'a, f32>),
+    /// Quantised ones.
+    Packed(&'a PackedKv),
+}
+
+impl KvView<'_> {
+    /// Number of positions, S.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Dense(keys, _) => keys.nrows(),
+            Self::Packed(packed) => packed.len,
+        }
+    }
+
+    /// Whether there is no position.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl KeyValues {
@@ -24,19 +65,50 @@ impl KeyValues {
         Self { keys: Array2::zeros((positions, kv_dim)), values: Array2::zeros((positions, kv_dim)) }
     }
 
-    /// The keys and values, to be read.
-    pub fn view(&self) -> KvView<'_> {
-        KvView { keys: self.keys.view(), values: self.values.view() }
-    }
-
     /// The keys and values, to be written.
     pub(crate) fn view_mut(&mut self) -> (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>) {
         (self.keys.view_mut(), self.values.view_mut())
     }
 
     /// Width of a key, K·E.
-    pub(crate) fn kv_dim(&self) -> usize {
+    fn kv_dim(&self) -> usize {
         self.keys.ncols()
+    }
+
+    /// Ends writing: quantises if `packed`.
+    pub(crate) fn fix(self, heads: Heads, packed: bool) -> FixedKv {
+        if !packed {
+            return FixedKv::Dense(self);
+        }
+        let isa = Isa::best();
+        let keys = self.keys.axis_chunks_iter(Axis(1), heads.head_dim);
+        let values = self.values.axis_chunks_iter(Axis(1), heads.head_dim);
+        let heads = keys.zip(values).map(|(keys, values)| PackedHead {
+            keys: PackedMatrix::quantise(&keys, isa),
+            values: PackedMatrix::quantise(&values.t(), isa),
+        });
+        FixedKv::Packed(PackedKv { heads: heads.collect(), len: self.keys.nrows() })
+    }
+}
+
+impl FixedKv {
+    /// The keys and values, to be read.
+    pub fn view(&self) -> KvView<'_> {
+        match self {
+            Self::Dense(kv) => KvView::Dense(kv.keys.view(), kv.values.view()),
+            Self::Packed(packed) => KvView::Packed(packed),
+        }
+    }
+
+    /// Whether attention with these heads can read it.
+    pub(crate) fn fits(&self, heads: Heads) -> bool {
+        match self {
+            Self::Dense(kv) => kv.kv_dim() == heads.num_kv_heads * heads.head_dim,
+            Self::Packed(packed) => {
+                packed.heads.len() == heads.num_kv_heads
+                    && packed.heads.iter().all(|head| head.values.outputs() == heads.head_dim)
+            }
+        }
     }
 }
 
@@ -60,10 +132,8 @@ impl KvCache {
 
     /// The cached keys and values, (len, K·E) each.
     pub fn view(&self) -> KvView<'_> {
-        KvView {
-            keys: self.store.keys.slice(s![..self.len, ..]),
-            values: self.store.values.slice(s![..self.len, ..]),
-        }
+        let rows = s![..self.len, ..];
+        KvView::Dense(self.store.keys.slice(rows), self.store.values.slice(rows))
     }
 
     /// Adds `count` rows and returns them, keys first, to be overwritten.

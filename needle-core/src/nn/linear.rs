@@ -1,28 +1,99 @@
-//! A dense projection.
+//! Dense projections.
 
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayViewMut2, Axis};
 
-use crate::kernels;
+use super::network::Network;
+use crate::kernels::{self, Activations, PackedMatrix};
 
 /// `y = W x`, without bias.
 #[derive(Clone, Debug)]
-pub struct Linear {
-    weight: Array2<f32>, // (out, in)
+pub enum Linear {
+    /// f32 weights (out, in).
+    Dense(Array2<f32>),
+    /// int8 or int4 weights; inputs are quantised on their way.
+    Packed(PackedMatrix),
 }
 
 impl Linear {
-    /// From a weight of shape (out, in).
-    pub fn new(weight: Array2<f32>) -> Self {
-        Self { weight }
-    }
-
     /// Width of the result.
     pub fn outputs(&self) -> usize {
-        self.weight.nrows()
+        match self {
+            Self::Dense(weight) => weight.nrows(),
+            Self::Packed(weight) => weight.outputs(),
+        }
     }
 
-    /// Projects every row of `x` (N, in) into `out` (N, out).
-    pub fn forward(&self, x: &ArrayRef2<f32>, out: &mut ArrayRef2<f32>) {
-        kernels::matmul_transposed(x, &self.weight, out);
+    /// Row `output` of the weights, times `factor`, into `out` (in).
+    pub(crate) fn row(&self, output: usize, factor: f32, out: &mut ArrayRef1<f32>) {
+        match self {
+            Self::Dense(weight) => {
+                out.assign(&weight.row(output));
+                *out *= factor;
+            }
+            Self::Packed(weight) => kernels::unpack_row(weight, output, factor, out),
+        }
     }
+
+    /// Results `outputs` of one row `x` (in), in their order; equal to those that [`project`] gives.
+    pub(crate) fn some(&self, x: &ArrayRef1<f32>, outputs: impl Iterator<Item = usize>) -> Vec<f32> {
+        match self {
+            Self::Dense(weight) => outputs.map(|output| kernels::dot(&weight.row(output), x)).collect(),
+            Self::Packed(weight) => {
+                let mut activations = Activations::default();
+                activations.quantise(&x.view().insert_axis(Axis(0)));
+                outputs.map(|output| kernels::dot_packed(&activations, weight, output)).collect()
+            }
+        }
+    }
+
+    /// Projects every row of `x` into the outputs from `first` on, `out` (N, some of out).
+    fn part(&self, x: &ArrayRef2<f32>, quantised: &Activations, first: usize, out: &mut ArrayRef2<f32>) {
+        match self {
+            Self::Dense(weight) => {
+                let rows = weight.slice(ndarray::s![first..first + out.ncols(), ..]);
+                kernels::matmul_transposed(x, &rows, out);
+            }
+            Self::Packed(weight) => kernels::matmul_packed(quantised, weight, first, out),
+        }
+    }
+}
+
+/// Projects every row of `x` (N, in) by each of `targets` into its array (N, out).
+///
+/// The projections are computed together, so that `x` is quantised once and all threads have work; `activations` is
+/// room for that.
+pub(crate) fn project(
+    network: Network<'_>,
+    x: &ArrayRef2<f32>,
+    activations: &mut Activations,
+    targets: Vec<(&Linear, ArrayViewMut2<'_, f32>)>,
+) {
+    if targets.iter().any(|(linear, _)| matches!(linear, Linear::Packed(_))) {
+        activations.quantise(x);
+    }
+    let activations = &*activations;
+    if network.threads() == 1 {
+        for (linear, mut out) in targets {
+            linear.part(x, activations, 0, &mut out);
+        }
+        return;
+    }
+    let outputs: usize = targets.iter().map(|(linear, _)| linear.outputs()).sum();
+    // Whole pairs of the kernels' panels; f32 is split the same way.
+    let width = outputs.div_ceil(network.threads()).next_multiple_of(32);
+    let mut parts = Vec::new();
+    for (linear, out) in targets {
+        let mut rest = out;
+        let mut first = 0;
+        while rest.ncols() > 0 {
+            let end = width.min(rest.ncols());
+            let (part, after) = rest.split_at(Axis(1), end);
+            let next = first + part.ncols();
+            parts.push((linear, first, part));
+            (rest, first) = (after, next);
+        }
+    }
+    network.for_each(x.len() * outputs, parts, |(linear, first, mut out)| {
+        linear.part(x, activations, first, &mut out);
+    });
 }

@@ -2,8 +2,9 @@
 //!
 //! Letters in shape comments: `T` source length, `U` target length, `S` keys attended to, `D` `d_model`,
 //! `H` query heads, `K` key/value heads, `E` `head_dim`, `L` layers, `V` vocabulary, `C` `contrastive_dim`.
-//! Matrices are row-major (out, in), so that `y = W x`; activations are (positions, width). Arithmetic is f32.
-//! No function starts threads, and the same input gives the same bits.
+//! Matrices are row-major (out, in), so that `y = W x`; activations are (positions, width). Arithmetic is f32,
+//! or int8 within groups of 32 where the weights are quantised. The same input gives the same bits, whatever the
+//! number of threads.
 
 pub mod attention;
 pub mod contrastive;
@@ -12,6 +13,7 @@ pub mod decoder;
 pub mod encoder;
 pub mod kv_cache;
 pub mod linear;
+pub mod network;
 pub mod norm;
 pub mod rope;
 mod scratch;

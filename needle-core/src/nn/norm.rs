@@ -1,6 +1,8 @@
 //! `ZCRMSNorm`: root-mean-square normalisation with a zero-centred scale.
 
-use ndarray::{Array1, ArrayRef1, ArrayRef2};
+use ndarray::{Array1, ArrayRef2};
+
+use crate::kernels::{self, wide};
 
 /// Keeps the root above zero for a row of zeros; it is added inside the root, as in training.
 const EPSILON: f32 = 1e-6;
@@ -21,24 +23,33 @@ impl ZcRmsNorm {
     /// Normalises every row of `x` (N, D) into `out` (N, D).
     pub fn forward(&self, x: &ArrayRef2<f32>, out: &mut ArrayRef2<f32>) {
         out.assign(x);
-        for mut row in out.outer_iter_mut() {
-            self.normalise(&mut row);
-        }
+        self.forward_heads(out);
     }
 
     /// Normalises in place every head of every row of `x` (N, heads·E), where E is the width of the scale.
     pub fn forward_heads(&self, x: &mut ArrayRef2<f32>) {
+        let gain = self.gain.as_slice().unwrap_or_default();
         for mut row in x.outer_iter_mut() {
-            for mut head in row.exact_chunks_mut(self.gain.len()) {
-                self.normalise(&mut head);
+            if let Some(row) = row.as_slice_mut() {
+                normalise(row, gain);
+                continue;
             }
+            let mut copy = row.to_vec();
+            normalise(&mut copy, gain);
+            row.iter_mut().zip(copy).for_each(|(x, normalised)| *x = normalised);
         }
     }
+}
 
-    fn normalise(&self, row: &mut ArrayRef1<f32>) {
-        let mean_square = row.iter().map(|x| x * x).sum::<f32>() / self.gain.len() as f32;
-        let inverse_root = 1.0 / (mean_square + EPSILON).sqrt();
-        row.zip_mut_with(&self.gain, |x, gain| *x *= inverse_root * gain);
+wide! {
+    fn normalise(row: &mut [f32], gain: &[f32]) {
+        for head in row.chunks_exact_mut(gain.len().max(1)) {
+            let mean_square = kernels::sum_of_squares(head) / gain.len() as f32;
+            let inverse_root = 1.0 / (mean_square + EPSILON).sqrt();
+            for (x, gain) in head.iter_mut().zip(gain) {
+                *x *= inverse_root * gain;
+            }
+        }
     }
 }
 

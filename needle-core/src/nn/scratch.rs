@@ -3,12 +3,14 @@
 use ndarray::{Array2, ArrayViewMut2, s};
 
 use crate::checkpoint::config::ModelConfig;
+use crate::kernels::Activations;
 
 /// Activations of up to `rows` positions that a layer writes and the next layer overwrites.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     arrays: [Array2<f32>; 5], // (rows, D) each
-    scores: Scores,
+    heads: Vec<HeadScratch>,
+    activations: Activations,
 }
 
 /// The buffers of a pass over U positions, (U, D) each, with stale contents.
@@ -23,8 +25,10 @@ pub(crate) struct Buffers<'a> {
     pub(crate) attended: ArrayViewMut2<'a, f32>,
     /// The layer's output.
     pub(crate) projected: ArrayViewMut2<'a, f32>,
-    /// Attention scores.
-    pub(crate) scores: &'a mut Scores,
+    /// What attention needs per key/value head.
+    pub(crate) heads: &'a mut Vec<HeadScratch>,
+    /// Room for quantised inputs of projections.
+    pub(crate) activations: &'a mut Activations,
 }
 
 impl Scratch {
@@ -32,7 +36,8 @@ impl Scratch {
     pub(crate) fn new(config: &ModelConfig, rows: usize) -> Self {
         Self {
             arrays: std::array::from_fn(|_| Array2::zeros((rows, config.d_model))),
-            scores: Scores::default(),
+            heads: Vec::new(),
+            activations: Activations::default(),
         }
     }
 
@@ -44,22 +49,50 @@ impl Scratch {
             }
             array.slice_mut(s![..rows, ..])
         });
-        Buffers { x, normed, queries, attended, projected, scores: &mut self.scores }
+        Buffers {
+            x,
+            normed,
+            queries,
+            attended,
+            projected,
+            heads: &mut self.heads,
+            activations: &mut self.activations,
+        }
     }
 }
 
-/// The buffer of attention scores, which grows with the number of keys.
+/// The buffers of one key/value head, which grow with the number of keys.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Scores(Array2<f32>);
+pub(crate) struct HeadScratch {
+    rows: Array2<f32>,
+    scores: Array2<f32>,
+    product: Array2<f32>,
+    activations: Activations,
+}
 
-impl Scores {
-    /// A buffer (rows, keys) with stale contents.
-    pub(crate) fn buffer(&mut self, rows: usize, keys: usize) -> ArrayViewMut2<'_, f32> {
-        let (old_rows, old_keys) = self.0.dim();
-        if old_rows < rows || old_keys < keys {
-            // A decoder asks for one key more each time: round up, so that it rarely allocates.
-            self.0 = Array2::zeros((rows.max(old_rows), keys.next_multiple_of(256).max(old_keys)));
-        }
-        self.0.slice_mut(s![..rows, ..keys])
+impl HeadScratch {
+    /// Arrays (rows, `head_dim`), (rows, keys) and (rows, `head_dim`), with stale contents.
+    pub(crate) fn buffers(
+        &mut self,
+        rows: usize,
+        keys: usize,
+        head_dim: usize,
+    ) -> ([ArrayViewMut2<'_, f32>; 3], &mut Activations) {
+        let arrays = [
+            array(&mut self.rows, rows, head_dim),
+            array(&mut self.scores, rows, keys),
+            array(&mut self.product, rows, head_dim),
+        ];
+        (arrays, &mut self.activations)
     }
+}
+
+/// The corner of `buffer` of this size, with stale contents.
+fn array(buffer: &mut Array2<f32>, rows: usize, columns: usize) -> ArrayViewMut2<'_, f32> {
+    let (old_rows, old_columns) = buffer.dim();
+    if old_rows < rows || old_columns < columns {
+        // A decoder asks for one key more each time: round up, so that it rarely allocates.
+        *buffer = Array2::zeros((rows.max(old_rows), columns.next_multiple_of(256).max(old_columns)));
+    }
+    buffer.slice_mut(s![..rows, ..columns])
 }

@@ -1,5 +1,8 @@
 //! All weights of a network, loaded by name and checked once.
 
+use std::borrow::Cow;
+
+use half::f16;
 use ndarray::{Array1, Array2, ArrayRef2};
 
 use super::attention::{Attention, Heads};
@@ -10,6 +13,7 @@ use super::norm::ZcRmsNorm;
 use super::rope::Rope;
 use crate::checkpoint::config::ModelConfig;
 use crate::error::{Error, Result};
+use crate::kernels::{Bits, Isa, PackedMatrix};
 use crate::tokenizer::TokenId;
 
 /// Where tensors come from: a checkpoint, or a formula in tests.
@@ -19,13 +23,32 @@ pub trait Source {
     /// # Errors
     /// If there is no such tensor or it does not have this shape; the message names the tensor.
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// The stored values of matrix `name` if it is quantised; `None` where [`Self::take`] is to be asked.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    fn take_quantised(&mut self, _name: &str, _shape: [usize; 2]) -> Result<Option<QuantisedMatrix<'_>>> {
+        Ok(None)
+    }
+}
+
+/// A matrix (O, I) as a checkpoint stores it: see [`PackedMatrix::pack`].
+#[derive(Debug)]
+pub struct QuantisedMatrix<'a> {
+    /// Width of a value.
+    pub bits: Bits,
+    /// The values, row-major.
+    pub values: Cow<'a, [u8]>,
+    /// One scale per row and group of 32 inputs.
+    pub scales: Vec<f16>,
 }
 
 /// The weights of one network; immutable and shared by threads.
 #[derive(Clone, Debug)]
 pub struct Weights {
     pub(crate) config: ModelConfig,
-    pub(crate) embedding: Array2<f32>, // (V, D)
+    pub(crate) embedding: Linear, // (V, D)
     pub(crate) rope: Rope,
     pub(crate) encoder: Vec<EncoderLayer>,
     pub(crate) encoder_norm: ZcRmsNorm,
@@ -33,6 +56,8 @@ pub struct Weights {
     pub(crate) decoder_norm: ZcRmsNorm,
     pub(crate) contrastive: ContrastiveHead,
     pub(crate) copy_head: Option<CopyHead>,
+    /// Whether all projections of the layers are quantised; keys and values then are as well.
+    pub(crate) is_packed: bool,
 }
 
 /// `x += gate · attention(norm(x))`, with `gate = sigmoid(attn_gate)` computed at load.
@@ -86,9 +111,14 @@ impl Weights {
             });
         }
         let hidden = d_model / 4;
+        let encoders = encoder.iter().map(|layer| &layer.attention);
+        let decoders = decoder.iter().flat_map(|layer| [&layer.self_attention, &layer.cross_attention]);
+        let is_packed =
+            encoders.chain(decoders).all(|attention| matches!(attention.q_proj, Linear::Packed(_)));
         Ok(Self {
+            is_packed,
             config: config.clone(),
-            embedding: loader.matrix("embedding.weight", config.vocab_size, d_model)?,
+            embedding: loader.linear("embedding", config.vocab_size, d_model)?,
             rope: Rope::new(config.head_dim(), config.rope_theta),
             encoder,
             encoder_norm: loader.norm("encoder.final_norm", d_model)?,
@@ -113,8 +143,7 @@ impl Weights {
         let scale = (self.config.d_model as f32).sqrt();
         for (&token, mut row) in tokens.iter().zip(out.outer_iter_mut()) {
             let index = self.check_token(token)?;
-            row.assign(&self.embedding.row(index));
-            row *= scale;
+            self.embedding.row(index, scale, &mut row);
         }
         Ok(())
     }
@@ -181,7 +210,20 @@ impl Loader<'_> {
     }
 
     fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
-        Ok(Linear::new(self.matrix(&format!("{name}.weight"), outputs, inputs)?))
+        let name = format!("{name}.weight");
+        let isa = Isa::best();
+        // Without a fast kernel for quantised weights, f32 is faster.
+        if isa != Isa::Scalar
+            && let Some(QuantisedMatrix { bits, values, scales }) =
+                self.source.take_quantised(&name, [outputs, inputs])?
+        {
+            let packed = PackedMatrix::pack(bits, [outputs, inputs], &values, &scales, isa);
+            return packed.map(Linear::Packed).ok_or_else(|| Error::Checkpoint {
+                origin: "weights".into(),
+                problem: format!("tensor {name} does not have the {outputs} x {inputs} values of its shape"),
+            });
+        }
+        Ok(Linear::Dense(self.matrix(&name, outputs, inputs)?))
     }
 
     fn norm(&mut self, name: &str, width: usize) -> Result<ZcRmsNorm> {

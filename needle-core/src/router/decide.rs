@@ -73,7 +73,7 @@ impl Session {
         }
         let deadline = options.deadline_ms.map(Duration::from_millis);
         hooks.check(start, deadline)?;
-        let source = match Source::encode(catalogue, query, options.max_candidates) {
+        let source = match Source::encode(self.start().0, catalogue, query, options.max_candidates) {
             Err(error @ Error::Limit { .. }) => {
                 return Ok(judge.unasked(HandoffReason::InputTooLong, &error.to_string()));
             }
@@ -82,7 +82,8 @@ impl Session {
         judge.encoded = Some(Instant::now());
         let limits =
             Limits { max_calls: options.max_calls, max_tokens: options.max_output_tokens, start, deadline };
-        let answer = decode::decode(catalogue, self.fresh_state(), &source, limits, &mut hooks)?;
+        let (network, state) = self.start();
+        let answer = decode::decode(network, catalogue, state, &source, limits, &mut hooks)?;
         Ok(judge.judge(&source, answer))
     }
 

@@ -1,0 +1,111 @@
+//! What is measured: the passes of a network, the compiling of tools, and whole calls.
+
+use std::sync::Arc;
+
+use needle_core::kernels::Pool;
+use needle_core::nn::decoder::{self, CrossKv, CrossPiece, DecoderState};
+use needle_core::nn::encoder;
+use needle_core::nn::network::Network;
+use needle_core::{Catalogue, Model, Options, Session, TokenId, tool};
+use serde_json::{Value, json};
+
+use super::measure::{Times, time};
+use crate::Outcome;
+
+/// Source tokens of the decoder.
+const SOURCE: usize = 256;
+
+/// Tokens in the decoder's cache when a step is measured: the middle of an answer.
+const CACHED: usize = 24;
+
+/// A query of twelve words.
+const QUERY: &str = "please set the lights in the kitchen to forty percent right now";
+
+pub(super) struct Subject {
+    model: Arc<Model>,
+    pool: Pool,
+    threads: usize,
+}
+
+/// A decoder in the middle of an answer.
+pub(super) struct Decoding {
+    cross: CrossKv,
+    state: DecoderState,
+}
+
+impl Subject {
+    pub(super) fn new(model: &Arc<Model>, threads: usize) -> Outcome<Self> {
+        Ok(Self { model: Arc::clone(model), pool: Pool::new(threads)?, threads })
+    }
+
+    fn network(&self) -> Network<'_> {
+        Network::new(self.model.weights(), &self.pool)
+    }
+
+    /// Tokens that look like text: none twice in a row.
+    fn tokens(&self, count: usize) -> Vec<TokenId> {
+        let rows = self.model.config().vocab_size as u64;
+        (0..count as u64).map(|i| TokenId(u32::try_from(i * 7919 % rows).unwrap_or_default())).collect()
+    }
+
+    pub(super) fn prefill(&self, tokens: usize) -> Outcome<CrossPiece> {
+        let output = encoder::encode(self.network(), &self.tokens(tokens))?;
+        Ok(CrossPiece::new(self.network(), &output))
+    }
+
+    pub(super) fn decoding(&self) -> Outcome<Decoding> {
+        let cross = CrossKv::new(vec![self.prefill(SOURCE)?.into()]);
+        let mut state = DecoderState::new(self.model.weights());
+        decoder::forward(self.network(), &cross, &mut state, &self.tokens(CACHED))?;
+        Ok(Decoding { cross, state })
+    }
+
+    pub(super) fn decode(&self, Decoding { cross, state }: &mut Decoding) -> Outcome<Vec<f32>> {
+        state.truncate(CACHED);
+        let hidden = decoder::forward(self.network(), cross, state, &[TokenId(7)])?;
+        Ok(decoder::logits(self.network(), &hidden.row(0)))
+    }
+
+    pub(super) fn compile(&self, count: usize) -> Outcome<Arc<Catalogue>> {
+        Ok(Catalogue::compile(&self.model, tool::parse(&tools(count).to_string())?)?)
+    }
+
+    /// Times of whole decisions, after a tenth as many that do not count.
+    pub(super) fn calls(&self, tools: usize, count: usize) -> Outcome<Times> {
+        let catalogue = self.compile(tools)?;
+        let mut session = Session::with_threads(&self.model, self.threads)?;
+        // Random weights never end an answer by themselves.
+        let options = Options { max_output_tokens: 25, max_candidates: 5, ..Options::default() };
+        let mut call = || time(|| Ok(session.decide(&catalogue, QUERY, &options)?));
+        for _ in 0..count / 10 {
+            call()?;
+        }
+        Ok(Times::new((0..count).map(|_| call()).collect::<Outcome<_>>()?))
+    }
+}
+
+/// Tools of the size that agents have: two or three parameters, each with a description.
+fn tools(count: usize) -> Value {
+    const ACTIONS: [&str; 5] = ["set", "get", "list", "add", "remove"];
+    const THINGS: [&str; 20] = [
+        "lights", "alarm", "timer", "song", "contact", "message", "route", "note", "event", "volume",
+        "window", "order", "invoice", "ticket", "camera", "file", "door", "recipe", "flight", "battery",
+    ];
+    let tool = |index: usize| {
+        let (action, thing) = (ACTIONS[index / THINGS.len() % ACTIONS.len()], THINGS[index % THINGS.len()]);
+        json!({
+            "name": format!("{action}_{thing}_{index}"),
+            "description": format!("{action} the {thing} that the user names, at once or at a given time"),
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "description": format!("Which {thing}, as the user calls it")},
+                    "level": {"type": "integer", "minimum": 0, "maximum": 100, "description": "Percent"},
+                    "mode": {"type": "string", "enum": ["now", "later", "never"], "description": "When"},
+                },
+                "required": ["name"],
+            },
+        })
+    };
+    (0..count).map(tool).collect()
+}
