@@ -1,11 +1,13 @@
-//! `cargo xtask test` runs every test there is, quick ones first; `cargo xtask schemas` writes `schemas/` anew.
+//! `cargo xtask test` runs every test there is, quick ones first; `cargo xtask schemas` and `cargo xtask conformance`
+//! write `schemas/` and `tests/conformance/vectors.json` anew.
 
+mod conformance;
 mod schemas;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask test [--no-python] | schemas [--check]";
+const USAGE: &str = "usage: cargo xtask test [--no-python] | schemas [--check] | conformance";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -14,6 +16,9 @@ fn main() -> ExitCode {
         ["test", "--no-python"] => rust(),
         ["schemas"] => schemas::write(&root().join("schemas")),
         ["schemas", "--check"] => schemas::check(&root().join("schemas")),
+        ["conformance"] => {
+            conformance::write(&root().join("tests/conformance"), &root().join("models/default"))
+        }
         _ => Err(USAGE.into()),
     };
     match result {

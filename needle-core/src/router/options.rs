@@ -60,8 +60,12 @@ impl Options {
     /// # Errors
     /// [`Error::Option`] for unknown fields, wrong types and values out of range.
     pub fn from_json(json: &str) -> Result<Self> {
-        let options: Self = serde_json::from_str(json)
-            .map_err(|error| Error::Option { name: "options", problem: error.to_string() })?;
+        let refuse = |problem| Error::Option { name: "options", problem };
+        if !json.trim_start().starts_with('{') {
+            // A list would be read as the fields in their order.
+            return Err(refuse("are no JSON object".into()));
+        }
+        let options: Self = serde_json::from_str(json).map_err(|error| refuse(error.to_string()))?;
         options.validate()?;
         Ok(options)
     }
@@ -106,6 +110,7 @@ mod tests {
             (r#"{"threshold":1.5}"#, "option threshold: is 1.5; must be 0 to 1"),
             (r#"{"max_calls":0}"#, "option max_calls: is 0; must be 1 to 64"),
             (r#"{"max_calls":-1}"#, "option options: invalid value"),
+            ("[0.5]", "option options: are no JSON object"),
         ] {
             let error = Options::from_json(json).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
