@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-import needle_rs
 import pytest
+
+import needle_rs
 from needle_rs import CallFinished, Decision, Done, Text, _native
 
 VECTORS = json.loads((Path(__file__).parents[2] / "tests/conformance/vectors.json").read_text("utf-8"))
@@ -47,11 +48,11 @@ def decide(model: needle_rs.Model, case: dict) -> None:
     toolset, options = model.compile(tools), case.get("options", {})
     if not isinstance(options, dict):
         # Keyword arguments cannot be anything else; the border still must refuse it.
-        toolset._native.decide("", json.dumps(options))
+        toolset._native.decide("", json.dumps(options, separators=(",", ":")))
     if case.get("cancel"):
         cancel = _native.Cancel()
         cancel.cancel()
-        toolset._native.decide(case["queries"][0], json.dumps(options), cancel)
+        toolset._native.decide(case["queries"][0], json.dumps(options, separators=(",", ":")), cancel)
     expected = case["expect"].get("decisions", [None] * len(case["queries"]))
     for _ in range(case.get("repeat", 1)):
         for query, wanted in zip(case["queries"], expected, strict=True):

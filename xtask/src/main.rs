@@ -37,7 +37,7 @@ fn rust() -> Result<(), String> {
     cargo(&["test", "--workspace"])
 }
 
-/// The trainer's tests, in an environment of their own under `target/`.
+/// The wheel and the trainer, in an environment of their own under `target/`.
 fn python() -> Result<(), String> {
     let environment = root().join("target/python");
     let python = environment.join("bin/python");
@@ -46,7 +46,10 @@ fn python() -> Result<(), String> {
     }
     let project = root().join("needle-py");
     let package = format!("{}[train,test]", project.display());
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--editable", &package]))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet", "--editable", &package])
+        // The profile of the Rust tests, whose dependencies are then compiled already.
+        .env("MATURIN_PEP517_ARGS", "--profile dev"))?;
     run(Command::new(&python).args(["-m", "ruff", "check", "."]).current_dir(&project))?;
     run(Command::new(&python).args(["-m", "ruff", "format", "--check", "."]).current_dir(&project))?;
     run(Command::new(&python).args(["-m", "pytest", "--quiet"]).current_dir(&project))

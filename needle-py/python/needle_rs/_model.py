@@ -119,20 +119,20 @@ class Toolset:
         Raises:
             OptionError: for an impossible option. DeadlineExceeded: if the deadline passed. Doubt is no error.
         """
-        return Decision.from_json(self._native.decide(query, json.dumps(options)))
+        return Decision.from_json(self._native.decide(query, _text(options)))
 
     async def adecide(self, query: str, **options: Unpack[Options]) -> Decision:
         """As `decide`, on another thread; cancelling the task ends the decision."""
         cancel = _native.Cancel()
         try:
-            return Decision.from_json(await asyncio.to_thread(self._native.decide, query, json.dumps(options), cancel))
+            return Decision.from_json(await asyncio.to_thread(self._native.decide, query, _text(options), cancel))
         except asyncio.CancelledError:
             cancel.cancel()
             raise
 
     def decide_batch(self, queries: Sequence[str], **options: Unpack[Options]) -> list[Decision]:
         """Decides queries one after the other, each as `decide` would."""
-        decided = self._native.decide_batch(list(queries), json.dumps(options))
+        decided = self._native.decide_batch(list(queries), _text(options))
         return [Decision.from_json(text) for text in decided]
 
     def stream(self, query: str, **options: Unpack[Options]) -> Iterator[Event]:
@@ -213,7 +213,7 @@ class Toolset:
                 put(CallFinished(call))
 
         try:
-            put(Done(Decision.from_json(self._native.stream(query, json.dumps(options), cancel, on_event))))
+            put(Done(Decision.from_json(self._native.stream(query, _text(options), cancel, on_event))))
         except BaseException as error:
             put(error)
 
@@ -222,6 +222,10 @@ class Toolset:
 
     def __repr__(self) -> str:
         return f"Toolset({', '.join(self.names)})"
+
+
+def _text(options: Options) -> str:
+    return json.dumps(options, separators=(",", ":"))
 
 
 def extract(text: str, kind: type[T], *, model: Model | None = None, **options: Unpack[Options]) -> T | None:
