@@ -14,6 +14,7 @@ use needle_core::calibration::{Calibration, FEATURE_COUNT, Features};
 use needle_core::checkpoint::config::{Layout, ModelConfig};
 use needle_core::nn::weights::Weights;
 use needle_core::tokenizer::Tokenizer;
+use needle_core::trace::Stop;
 use needle_core::validation::Validator;
 use needle_core::{
     Catalogue, Decision, Error, Event, Grounding, HandoffReason, Hooks, Model, Options, Session, tool,
@@ -131,7 +132,7 @@ fn the_stream_is_the_answer_and_names_come_as_the_caller_wrote_them() {
     for model in models() {
         let catalogue = catalogue(model, &tools());
         for query in QUERIES {
-            let (mut text, mut names, mut is_done) = (String::new(), 0, false);
+            let (mut text, mut names, mut finished, mut is_done) = (String::new(), 0, 0, false);
             let mut listener = |event: Event<'_>| match event {
                 Event::Text(piece) => text.push_str(piece),
                 Event::ToolName { call, name } => {
@@ -139,14 +140,20 @@ fn the_stream_is_the_answer_and_names_come_as_the_caller_wrote_them() {
                     assert!(known.contains(&json!(name).to_string()), "{name}");
                     names += 1;
                 }
-                Event::CallFinished { call } => assert!(call < names),
+                Event::CallFinished { call } => {
+                    assert_eq!(call, finished);
+                    finished += 1;
+                }
                 Event::Done => is_done = true,
             };
             let hooks = Hooks { cancel: None, on_event: Some(&mut listener) };
             let outcome = Session::new(model).decide_with(&catalogue, query, &short(), hooks).unwrap();
             // An answer that was cut off may end inside a character, which the stream keeps back.
             assert_eq!(text.trim_start(), outcome.text.trim_start().trim_end_matches('\u{FFFD}'));
-            assert!(is_done);
+            assert!(is_done && finished <= names);
+            if outcome.trace.unwrap().stop == Stop::Complete {
+                assert_eq!(finished, names, "{}", outcome.text);
+            }
         }
     }
 }

@@ -37,7 +37,7 @@ fn rust() -> Result<(), String> {
     cargo(&["test", "--workspace"])
 }
 
-/// The wheel and the trainer, in an environment of their own under `target/`.
+/// The tests of the Python package, which is built for them, in an environment of their own under `target/`.
 fn python() -> Result<(), String> {
     let environment = root().join("target/python");
     let python = environment.join("bin/python");

@@ -84,7 +84,10 @@ pub(crate) fn decode(
         match writer.constraint.step()? {
             Step::Forced(tokens) => writer.write(&tokens),
             Step::Choose { kind, allowed } => writer.choose(kind, &allowed)?,
-            Step::Finished(finish) => break Some(finish),
+            Step::Finished(finish) => {
+                progress.report(&writer, written, hooks);
+                break Some(finish);
+            }
         }
         progress.report(&writer, written, hooks);
     };
