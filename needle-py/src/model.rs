@@ -6,40 +6,38 @@ use std::sync::Arc;
 use needle_core::{Catalogue, tool};
 use pyo3::prelude::*;
 
-use crate::errors::exception;
+use crate::border::{detached, json};
 use crate::toolset::Toolset;
 
+/// A network with its tokenizer and calibration.
 #[pyclass(frozen, module = "needle_rs._native")]
 pub(crate) struct Model(Arc<needle_core::Model>);
 
 #[pymethods]
 impl Model {
+    /// The model that is compiled into the module.
     #[staticmethod]
     fn default(py: Python<'_>) -> PyResult<Self> {
-        let model = py.detach(needle_core::Model::embedded);
-        model.map(Self).map_err(|error| exception(py, &error))
+        detached(py, || Ok(Self(needle_core::Model::embedded()?)))
     }
 
+    /// A model from a bundle directory or file.
     #[staticmethod]
-    #[allow(clippy::needless_pass_by_value, reason = "pyo3 hands over owned paths")]
     fn open(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
-        let model = py.detach(|| needle_core::Model::open(&path));
-        model.map(Self).map_err(|error| exception(py, &error))
+        detached(py, || Ok(Self(needle_core::Model::open(path)?)))
     }
 
+    /// Compiles a JSON list of tools; each decision over them shares its work among so many threads.
     fn compile(&self, py: Python<'_>, tools: &str, threads: usize) -> PyResult<Toolset> {
-        let compiled = py.detach(|| {
-            let catalogue = Catalogue::compile(&self.0, tool::parse(tools)?)?;
-            Toolset::new(catalogue, threads)
-        });
-        compiled.map_err(|error| exception(py, &error))
+        detached(py, || Toolset::new(Catalogue::compile(&self.0, tool::parse(tools)?)?, threads))
     }
 
-    fn config(&self) -> PyResult<String> {
-        serde_json::to_string(self.0.config())
-            .map_err(|error| pyo3::exceptions::PyRuntimeError::new_err(error.to_string()))
+    /// Sizes and options of the network as JSON.
+    fn config(&self, py: Python<'_>) -> PyResult<String> {
+        detached(py, || json(serde_json::to_string(self.0.config())))
     }
 
+    /// Whether decisions have a confidence.
     #[getter]
     fn is_calibrated(&self) -> bool {
         self.0.calibration().is_some()

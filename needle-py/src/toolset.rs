@@ -1,12 +1,14 @@
 //! Compiled tools, and decisions over them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use needle_core::{Catalogue, Decision, Event, Hooks, Options, Result, Session};
+use needle_core::{Catalogue, Event, Hooks, Options, Result};
 use pyo3::prelude::*;
+use serde_json::to_string;
 
-use crate::errors::exception;
+use crate::border::{detached, json};
+use crate::sessions::Sessions;
 
 /// A flag that ends decisions from another thread.
 #[pyclass(frozen, module = "needle_rs._native")]
@@ -15,40 +17,29 @@ pub(crate) struct Cancel(Arc<AtomicBool>);
 
 #[pymethods]
 impl Cancel {
+    /// A flag that is not set.
     #[new]
     fn new() -> Self {
         Self::default()
     }
 
+    /// Sets it, for ever.
     fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
+/// Compiled tools; any number of threads may decide at once.
 #[pyclass(frozen, module = "needle_rs._native")]
 pub(crate) struct Toolset {
     catalogue: Arc<Catalogue>,
-    threads: usize,
-    /// Sessions between two decisions; as many are made as threads decide at once.
-    idle: Mutex<Vec<Session>>,
+    sessions: Sessions,
 }
 
 impl Toolset {
     pub(crate) fn new(catalogue: Arc<Catalogue>, threads: usize) -> Result<Self> {
-        let first = Session::with_threads(catalogue.model(), threads)?;
-        Ok(Self { catalogue, threads, idle: Mutex::new(vec![first]) })
-    }
-
-    fn with_session<T>(&self, work: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = idle().pop();
-        let mut session = match waiting {
-            Some(session) => session,
-            None => Session::with_threads(self.catalogue.model(), self.threads)?,
-        };
-        let result = work(&mut session);
-        idle().push(session);
-        result
+        let sessions = Sessions::new(catalogue.model(), threads)?;
+        Ok(Self { catalogue, sessions })
     }
 
     fn decide_with(
@@ -61,13 +52,14 @@ impl Toolset {
         let options = Options::from_json(options)?;
         let hooks = Hooks { cancel: cancel.map(|cancel| Arc::clone(&cancel.0)), on_event };
         let outcome =
-            self.with_session(|session| session.decide_with(&self.catalogue, query, &options, hooks))?;
-        text(&outcome.decision)
+            self.sessions.with(|session| session.decide_with(&self.catalogue, query, &options, hooks))?;
+        json(to_string(&outcome.decision))
     }
 }
 
 #[pymethods]
 impl Toolset {
+    /// Decides one query; options and the decision are JSON.
     #[pyo3(signature = (query, options, cancel=None))]
     fn decide(
         &self,
@@ -76,22 +68,23 @@ impl Toolset {
         options: &str,
         cancel: Option<&Cancel>,
     ) -> PyResult<String> {
-        py.detach(|| self.decide_with(query, options, cancel, None)).map_err(|error| exception(py, &error))
+        detached(py, || self.decide_with(query, options, cancel, None))
     }
 
+    /// Decides queries one after the other.
     #[allow(clippy::needless_pass_by_value, reason = "pyo3 hands over owned lists")]
     fn decide_batch(&self, py: Python<'_>, queries: Vec<String>, options: &str) -> PyResult<Vec<String>> {
-        let decided: Result<Vec<String>> = py.detach(|| {
+        detached(py, || {
             let options = Options::from_json(options)?;
             let queries: Vec<&str> = queries.iter().map(String::as_str).collect();
             let decisions =
-                self.with_session(|session| session.decide_batch(&self.catalogue, &queries, &options))?;
-            decisions.iter().map(text).collect()
-        });
-        decided.map_err(|error| exception(py, &error))
+                self.sessions.with(|session| session.decide_batch(&self.catalogue, &queries, &options))?;
+            decisions.iter().map(|decision| json(to_string(decision))).collect()
+        })
     }
 
-    /// Calls `on_event(kind, call, text)` for every event; an exception in it ends the decision and is raised.
+    /// Decides one query and calls `on_event(kind, call, text)` for every event; an exception in it ends the decision
+    /// and is raised.
     #[allow(clippy::needless_pass_by_value, reason = "pyo3 hands over owned objects")]
     fn stream(
         &self,
@@ -117,28 +110,12 @@ impl Toolset {
                 raised = Some(error);
             }
         };
-        let decided = py.detach(|| self.decide_with(query, options, Some(cancel), Some(&mut listener)));
-        match raised {
-            Some(error) => Err(error),
-            None => decided.map_err(|error| exception(py, &error)),
-        }
+        let decided = detached(py, || self.decide_with(query, options, Some(cancel), Some(&mut listener)));
+        raised.map_or(decided, Err)
     }
 
     /// Names of the tools, as the caller spelled them.
     fn names(&self) -> Vec<&str> {
         self.catalogue.tools().iter().map(|tool| tool.spec().name.as_str()).collect()
     }
-
-    /// Decides as well as the same tools compiled in a process that was forked: threads do not survive a fork.
-    fn after_fork(&self) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        for session in idle.drain(..) {
-            // Its threads are gone, so waiting for them on drop would never end.
-            std::mem::forget(session);
-        }
-    }
-}
-
-fn text(decision: &Decision) -> Result<String> {
-    serde_json::to_string(decision).map_err(|error| needle_core::Error::Internal(error.to_string()))
 }

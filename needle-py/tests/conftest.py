@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from needle_rs.train import tokenizer
+import needle_rs
 
 
 def tool(domain: str, name: str, queries: list[tuple[str, dict]], **properties: dict) -> dict:
@@ -54,6 +54,14 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pieces():
     """A tokenizer of characters and a few merges."""
+    from needle_rs.train import tokenizer
+
     return tokenizer.train(
         ['[{"name":"lights_start","arguments":{"room":"kitchen"}}]', "start the lights in the hall"] * 3, 420
     )
+
+
+@pytest.fixture(scope="session")
+def model() -> needle_rs.Model:
+    """The model of the wheel."""
+    return needle_rs.Model.default()

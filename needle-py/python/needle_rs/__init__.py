@@ -13,6 +13,7 @@ if decision.is_call:
     print(decision.calls)
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._decision import Call, CallFinished, Decision, Done, Event, Reason, Text, Timings, ToolNamed, Ungrounded
@@ -25,10 +26,12 @@ from ._errors import (
     OptionError,
     ToolDefinitionError,
 )
-from ._schema import Tool, tool
+from ._tool import Tool, tool
 
 if TYPE_CHECKING:
-    from ._model import Model, Options, Run, Toolset, extract
+    from ._extract import extract
+    from ._model import Model
+    from ._toolset import Options, Run, Toolset
 
 __all__ = [
     "Call",
@@ -58,10 +61,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Loads the engine when it is first asked for: `needle_rs.train` also works where it is not built."""
-    if name in ("Model", "Options", "Run", "Toolset", "extract"):
-        from . import _model
+# Where the engine is loaded when it is first asked for, so that `needle_rs.train` also works where it is not built.
+_LAZY = {"Model": "_model", "Options": "_toolset", "Run": "_toolset", "Toolset": "_toolset", "extract": "_extract"}
 
-        return getattr(_model, name)
+
+def __getattr__(name: str) -> Any:
+    """Loads what needs the engine."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,6 +19,9 @@ class Reason(str, Enum):
     OUTPUT_LIMIT = "output_limit"
     INVALID_ARGUMENTS = "invalid_arguments"
 
+    def __str__(self) -> str:
+        return self.value
+
 
 @dataclass(frozen=True)
 class Call:

@@ -45,6 +45,7 @@ _CLASSES: dict[str, type[NeedleError]] = {
     "provider_tool": ToolDefinitionError,
     "limit": OptionError,
     "option": OptionError,
+    "row": NeedleError,
     "cancelled": Cancelled,
     "deadline_exceeded": DeadlineExceeded,
     "internal": InternalError,
@@ -53,4 +54,4 @@ _CLASSES: dict[str, type[NeedleError]] = {
 
 def from_code(code: str, message: str) -> NeedleError:
     """The exception for an error of the engine, which calls this."""
-    return _CLASSES.get(code, NeedleError)(code, message)
+    return _CLASSES[code](code, message)
