@@ -13,6 +13,15 @@ def tool(domain: str, name: str, queries: list[tuple[str, dict]], **properties: 
     return {"kind": "tool", "domain": domain, "tool": spec, "queries": rows}
 
 
+def operation(source: str, name: str, description: str) -> dict:
+    parameters = {
+        "type": "object",
+        "properties": {"order_id": {"type": "string"}, "year": {"type": "integer"}, "page_token": {"type": "string"}},
+        "required": ["order_id"],
+    }
+    return {"name": name, "description": description, "parameters": parameters, "source": source}
+
+
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
     """A data folder of the real form with a handful of made-up domains."""
@@ -21,6 +30,7 @@ def data(tmp_path_factory):
         (root / folder).mkdir()
     lexicons = {
         "room": ["kitchen", "hall"],
+        **{name: [f"a {name}"] for name in ("topic", "item", "product", "person", "company")},
         "chatter": ["hello"],
         "filler_prefix": ["please"],
         "filler_suffix": ["thanks"],
@@ -48,6 +58,9 @@ def data(tmp_path_factory):
     }
     with gzip.open(root / "train/snips.jsonl.gz", "wt") as file:
         file.write(json.dumps(row) + "\n")
+    operations = [operation("shop", f"get_{noun}", f"Retrieves the {noun} of an order.") for noun in ("bill", "state")]
+    with gzip.open(root / "catalogue/shop.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(o) + "\n" for o in operations)
     return root
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .prompt import snake_case
-from .templates import HARD_DOMAINS, Split, Templates, fill
+from .templates import HARD_DOMAINS, Split, fill
 
 
 @dataclass
@@ -251,20 +251,3 @@ class RowSource:
             arguments = order_arguments(call["arguments"], tool.parameters)
             calls.append({"name": tool.name, "arguments": arguments})
         return Example(row["query"], calls)
-
-
-class Mixture:
-    """Draws groups from all sources by weight; the same seed and step give the same groups."""
-
-    def __init__(self, templates: Templates, row_files: dict[Path, float], template_share: float):
-        self.templates = TemplateSource(templates.train, templates.train, templates.lexicons)
-        self.rows = [RowSource(path) for path in row_files]
-        self.row_weights = list(row_files.values())
-        self.template_share = template_share
-
-    def group(self, rng: random.Random, max_tools: int, num_examples: int) -> Group:
-        num_tools = rng.randint(1, max_tools)
-        if not self.rows or rng.random() < self.template_share:
-            return self.templates.group(rng, num_tools, num_examples)
-        source = rng.choices(self.rows, self.row_weights)[0]
-        return source.group(rng, num_tools, num_examples)

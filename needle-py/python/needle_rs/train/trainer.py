@@ -13,7 +13,8 @@ import torch
 
 from . import optim, templates, tokenizer
 from .batch import Batch, Limits, collate
-from .generate import Mixture, TemplateSource
+from .generate import TemplateSource
+from .mixture import Mixture
 from .model import Config, San
 from .objective import loss, teacher_forced
 from .prompt import Prompter
@@ -30,7 +31,8 @@ class Settings:
     minutes: float | None = None
     groups: int = 8
     max_tools: int = 7
-    template_share: float = 0.8
+    template_share: float = 0.65
+    catalogue_share: float = 0.18
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
     weight_decay: float = 0.01
@@ -79,7 +81,8 @@ class Data:
         """Read on first use: scoring needs the templates only."""
         s = self.settings
         files = {s.data / "train" / f"{n}.jsonl.gz": w for n, w in s.row_weights.items()}
-        return Mixture(self.templates, files, s.template_share)
+        catalogue = sorted((s.data / "catalogue").glob("*.jsonl.gz"))
+        return Mixture(self.templates, files, catalogue, s.template_share, s.catalogue_share)
 
     def batch(self, step: int, progress: float) -> Batch:
         """The same seed and step give the same rows; catalogues grow over the first third of the run."""
