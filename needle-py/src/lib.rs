@@ -6,7 +6,6 @@
 mod border;
 mod fork;
 mod model;
-mod sessions;
 mod toolset;
 
 use pyo3::prelude::*;

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use needle_core::{Catalogue, Event, Hooks, Options, Result};
+use needle_core::{Catalogue, Event, Hooks, Options, Result, Sessions};
 use pyo3::prelude::*;
 use serde_json::to_string;
 
 use crate::border::{detached, json};
-use crate::sessions::Sessions;
 
 /// A flag that ends decisions from another thread.
 #[pyclass(frozen, module = "needle_rs._native")]

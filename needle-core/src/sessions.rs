@@ -2,16 +2,20 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use needle_core::{Model, Result, Session};
+use crate::error::Result;
+use crate::model::Model;
+use crate::session::Session;
 
 /// As many sessions as threads have decided at once; each is used by one thread at a time.
-pub(crate) struct Sessions {
+#[derive(Debug)]
+pub struct Sessions {
     model: Arc<Model>,
     threads: usize,
     idle: Mutex<Vec<Owned>>,
 }
 
 /// A session of the process that made it.
+#[derive(Debug)]
 struct Owned {
     process: u32,
     session: Option<Session>,
@@ -19,14 +23,20 @@ struct Owned {
 
 impl Sessions {
     /// One session that shares its work among so many threads; the others are made when they are needed.
-    pub(crate) fn new(model: &Arc<Model>, threads: usize) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Those of [`Session::with_threads`].
+    pub fn new(model: &Arc<Model>, threads: usize) -> Result<Self> {
         let sessions = Self { model: Arc::clone(model), threads, idle: Mutex::default() };
         sessions.with(|_| Ok(()))?;
         Ok(sessions)
     }
 
-    /// Works with a session that no other thread has.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
+    /// Works with a session that no other thread has; one whose work panics is not used again.
+    ///
+    /// # Errors
+    /// Those of `work`, and of [`Session::with_threads`].
+    pub fn with<T>(&self, work: impl FnOnce(&mut Session) -> Result<T>) -> Result<T> {
         let mut session = match self.take() {
             Some(session) => session,
             None => Session::with_threads(&self.model, self.threads)?,

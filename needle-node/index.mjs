@@ -1,0 +1,2 @@
+// One copy of the package, whichever way it is loaded.
+export { Model, NeedleError, Reason, Toolset, extract, isNeedleError, tool } from './dist/index.js'

@@ -1,0 +1,59 @@
+//! Running commands.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs cargo in the workspace's root.
+pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
+    run(Command::new(env!("CARGO")).args(arguments))
+}
+
+/// Runs a command in the workspace's root unless it says otherwise, and shows what it runs.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    prepare(command);
+    let shown = shown(command);
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown}: {status}")),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+/// As `run`; returns what the command printed.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    prepare(command);
+    let shown = shown(command);
+    let output = command.output().map_err(|error| format!("{shown}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{shown}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
+    }
+    String::from_utf8(output.stdout).map_err(|error| format!("{shown}: {error}"))
+}
+
+/// Fails if generated files differ from the committed ones.
+pub(crate) fn unchanged(paths: &[&str]) -> Result<(), String> {
+    run(Command::new("git").args(["diff", "--exit-code", "--stat", "--"]).args(paths))
+        .map_err(|problem| format!("{problem}: a generated file is not what is committed; commit it"))
+}
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub(crate) fn say(line: &str) {
+    use std::io::Write;
+    // If standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn prepare(command: &mut Command) {
+    if command.get_current_dir().is_none() {
+        command.current_dir(root());
+    }
+    say(&format!("+ {}", shown(command)));
+}
+
+fn shown(command: &Command) -> String {
+    let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+    format!("{} {}", command.get_program().display(), arguments.join(" "))
+}
