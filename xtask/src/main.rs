@@ -1,7 +1,10 @@
 //! `cargo xtask test` runs every test there is, quick ones first, or those of one language; `cargo xtask schemas` and
-//! `cargo xtask conformance` write `schemas/` and `tests/conformance/vectors.json` anew.
+//! `header` and `conformance` write `schemas/`, `needle_rs.h` and `tests/conformance/vectors.json` anew.
 
+mod c;
 mod conformance;
+mod driver;
+mod header;
 mod node;
 mod process;
 mod python;
@@ -11,17 +14,19 @@ use std::process::ExitCode;
 
 use process::{cargo, root, say};
 
-const USAGE: &str = "usage: cargo xtask test [rust|python|node] | schemas [--check] | conformance";
+const USAGE: &str = "usage: cargo xtask test [rust|python|node|c] | schemas [--check] | header | conformance";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["test"] => rust().and_then(|()| python::test()).and_then(|()| node::test()),
+        ["test"] => rust().and_then(|()| python::test()).and_then(|()| node::test()).and_then(|()| c::test()),
         ["test", "rust"] => rust(),
         ["test", "python"] => python::test(),
         ["test", "node"] => node::test(),
+        ["test", "c"] => c::test(),
         ["schemas"] => schemas::write(&root().join("schemas")),
         ["schemas", "--check"] => schemas::check(&root().join("schemas")),
+        ["header"] => header::write(),
         ["conformance"] => {
             conformance::write(&root().join("tests/conformance"), &root().join("models/default"))
         }
@@ -40,5 +45,6 @@ fn rust() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     schemas::check(&root().join("schemas"))?;
+    header::check()?;
     cargo(&["test", "--workspace"])
 }

@@ -103,6 +103,14 @@ impl Checkpoint {
         Ok(Self { tokenizer, calibration, ..checkpoint })
     }
 
+    /// Opens a single-file bundle that is already in memory; `'static` weights are not copied.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], without I/O.
+    pub fn from_bundle_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Self> {
+        bundle::open_file("buffer".into(), Buffer::Memory(bytes.into()))
+    }
+
     /// Names and shapes of all tensors.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))
