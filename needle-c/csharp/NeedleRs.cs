@@ -10,7 +10,8 @@ namespace NeedleRs
     public enum Reason
     {
         None = 0, LowConfidence = 1, NoMatchingTool = 2, MultiStep = 3, UnsupportedSchema = 4, InputTooLong = 5,
-        NotAUserTurn = 6, UngroundedArguments = 7, OutputLimit = 8, InvalidArguments = 9, Other = 1000,
+        NotAUserTurn = 6, UngroundedArguments = 7, OutputLimit = 8, InvalidArguments = 9,
+        UnsupportedRequest = 10, DeniedTool = 11, Deadline = 12, Other = 1000,
     }
 
     /// <summary>What the library reports; Status is its number in needle_rs.h.</summary>

@@ -43,6 +43,12 @@ pub enum ndl_reason {
     NDL_REASON_OUTPUT_LIMIT = 8,
     /// The answer obeys the grammar but is no usable value.
     NDL_REASON_INVALID_ARGUMENTS = 9,
+    /// The request wants more than calls of its own tools.
+    NDL_REASON_UNSUPPORTED_REQUEST = 10,
+    /// The chosen tool is never called locally.
+    NDL_REASON_DENIED_TOOL = 11,
+    /// A router's deadline passed.
+    NDL_REASON_DEADLINE = 12,
     /// A reason that this header does not know; the decision's JSON names it.
     NDL_REASON_OTHER = 1000,
 }
@@ -61,6 +67,9 @@ impl From<HandoffReason> for Reason {
             HandoffReason::UngroundedArguments => Self::NDL_REASON_UNGROUNDED_ARGUMENTS,
             HandoffReason::OutputLimit => Self::NDL_REASON_OUTPUT_LIMIT,
             HandoffReason::InvalidArguments => Self::NDL_REASON_INVALID_ARGUMENTS,
+            HandoffReason::UnsupportedRequest => Self::NDL_REASON_UNSUPPORTED_REQUEST,
+            HandoffReason::DeniedTool => Self::NDL_REASON_DENIED_TOOL,
+            HandoffReason::Deadline => Self::NDL_REASON_DEADLINE,
             _ => Self::NDL_REASON_OTHER,
         }
     }

@@ -6,13 +6,14 @@ mod commands;
 mod draw;
 mod files;
 mod model;
+mod serve;
 mod tools;
 
 use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, calibrate, convert, eval, run, tools as tools_command};
+use commands::{bench, calibrate, convert, eval, run, serve as serve_command, tools as tools_command};
 
 /// Decides small tool calls locally: a query and a list of tools in, calls or a hand-off out.
 #[derive(Parser)]
@@ -25,6 +26,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Run),
+    Serve(serve_command::Serve),
     Eval(eval::Eval),
     Bench(bench::Bench),
     Calibrate(calibrate::Calibrate),
@@ -42,6 +44,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match Cli::parse_from(arguments).command {
         Command::Run(command) => command.run(),
+        Command::Serve(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Calibrate(command) => command.run(),

@@ -36,7 +36,9 @@ pub use confidence::Confidence;
 pub use decode::{Event, Hooks};
 pub use error::{Error, ErrorCode, Result};
 pub use model::Model;
-pub use router::{Decision, Grounding, HandoffReason, Options, Outcome};
+pub use router::{
+    Api, Decision, Grounding, HandoffReason, Options, Outcome, Policy, Request, Routed, Router,
+};
 pub use session::Session;
 pub use sessions::Sessions;
 pub use tokenizer::TokenId;

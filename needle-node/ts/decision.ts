@@ -11,6 +11,9 @@ export const Reason = {
   UngroundedArguments: 'ungrounded_arguments',
   OutputLimit: 'output_limit',
   InvalidArguments: 'invalid_arguments',
+  UnsupportedRequest: 'unsupported_request',
+  DeniedTool: 'denied_tool',
+  Deadline: 'deadline',
 } as const
 /** Why a query is handed off. */
 export type Reason = (typeof Reason)[keyof typeof Reason]

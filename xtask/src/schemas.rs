@@ -4,7 +4,7 @@ use std::path::Path;
 
 use needle_core::calibration::Calibration;
 use needle_core::checkpoint::config::ModelConfig;
-use needle_core::{Decision, Options};
+use needle_core::{Decision, Options, Policy};
 use schemars::schema_for;
 
 /// File names and contents.
@@ -14,6 +14,7 @@ fn all() -> Result<Vec<(&'static str, String)>, String> {
         ("config.schema.json", schema_for!(ModelConfig)),
         ("decision.schema.json", schema_for!(Decision)),
         ("options.schema.json", schema_for!(Options)),
+        ("policy.schema.json", schema_for!(Policy)),
     ];
     schemas
         .into_iter()

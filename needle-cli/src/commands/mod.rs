@@ -6,6 +6,7 @@ pub(crate) mod convert;
 pub(crate) mod eval;
 mod judge;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod tools;
 
 use indicatif::{ProgressBar, ProgressStyle};

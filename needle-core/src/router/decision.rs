@@ -30,11 +30,17 @@ pub enum HandoffReason {
     OutputLimit,
     /// The answer obeys the grammar but is no usable value, such as a number beyond any range.
     InvalidArguments,
+    /// The request wants more than calls of its own tools: structured output, media, a provider's tool.
+    UnsupportedRequest,
+    /// The chosen tool is on the list of those that are never called locally.
+    DeniedTool,
+    /// A router's deadline passed.
+    Deadline,
 }
 
 impl HandoffReason {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::LowConfidence,
         Self::NoMatchingTool,
         Self::MultiStep,
@@ -44,6 +50,9 @@ impl HandoffReason {
         Self::UngroundedArguments,
         Self::OutputLimit,
         Self::InvalidArguments,
+        Self::UnsupportedRequest,
+        Self::DeniedTool,
+        Self::Deadline,
     ];
 
     /// The stable `snake_case` name.
@@ -58,6 +67,9 @@ impl HandoffReason {
             Self::UngroundedArguments => "ungrounded_arguments",
             Self::OutputLimit => "output_limit",
             Self::InvalidArguments => "invalid_arguments",
+            Self::UnsupportedRequest => "unsupported_request",
+            Self::DeniedTool => "denied_tool",
+            Self::Deadline => "deadline",
         }
     }
 }
@@ -109,6 +121,18 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// A hand-off before the model was asked.
+    pub(super) fn unasked(reason: HandoffReason, detail: String, timings: Timings) -> Self {
+        Self::Handoff {
+            reason,
+            detail,
+            confidence: None,
+            suppressed_calls: Vec::new(),
+            ungrounded: Vec::new(),
+            timings,
+        }
+    }
+
     /// The calls to make; empty for a hand-off.
     pub fn calls(&self) -> &[ToolCall] {
         match self {

@@ -18,6 +18,9 @@ class Reason(str, Enum):
     UNGROUNDED_ARGUMENTS = "ungrounded_arguments"
     OUTPUT_LIMIT = "output_limit"
     INVALID_ARGUMENTS = "invalid_arguments"
+    UNSUPPORTED_REQUEST = "unsupported_request"
+    DENIED_TOOL = "denied_tool"
+    DEADLINE = "deadline"
 
     def __str__(self) -> str:
         return self.value
