@@ -34,7 +34,7 @@ impl Needle {
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
+        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
         // The log must be read, or the server would wait for room in the pipe.
         std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
         Self { child, url }

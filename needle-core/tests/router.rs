@@ -1,5 +1,5 @@
 //! Requests through a router with the shipped model.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};

@@ -6,6 +6,7 @@
 mod border;
 mod fork;
 mod model;
+mod router;
 mod toolset;
 
 use pyo3::prelude::*;
@@ -17,6 +18,8 @@ mod _native {
     use super::fork::{after_fork, before_fork};
     #[pymodule_export]
     use super::model::Model;
+    #[pymodule_export]
+    use super::router::Router;
     #[pymodule_export]
     use super::toolset::{Cancel, Toolset};
 

@@ -13,6 +13,12 @@ use crate::toolset::Toolset;
 #[pyclass(frozen, module = "needle_rs._native")]
 pub(crate) struct Model(Arc<needle_core::Model>);
 
+impl Model {
+    pub(crate) fn core(&self) -> &Arc<needle_core::Model> {
+        &self.0
+    }
+}
+
 #[pymethods]
 impl Model {
     /// The model that is compiled into the module.

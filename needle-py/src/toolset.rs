@@ -14,6 +14,12 @@ use crate::border::{detached, json};
 #[derive(Default)]
 pub(crate) struct Cancel(Arc<AtomicBool>);
 
+impl Cancel {
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
 #[pymethods]
 impl Cancel {
     /// A flag that is not set.
@@ -49,7 +55,7 @@ impl Toolset {
         on_event: Option<&mut dyn FnMut(Event<'_>)>,
     ) -> Result<String> {
         let options = Options::from_json(options)?;
-        let hooks = Hooks { cancel: cancel.map(|cancel| Arc::clone(&cancel.0)), on_event };
+        let hooks = Hooks { cancel: cancel.map(Cancel::flag), on_event };
         let outcome =
             self.sessions.with(|session| session.decide_with(&self.catalogue, query, &options, hooks))?;
         json(to_string(&outcome.decision))

@@ -31,6 +31,7 @@ from ._tool import Tool, tool
 if TYPE_CHECKING:
     from ._extract import extract
     from ._model import Model
+    from ._router import Policy, Routed, Router, Seen
     from ._toolset import Options, Run, Toolset
 
 __all__ = [
@@ -47,8 +48,12 @@ __all__ = [
     "NeedleError",
     "OptionError",
     "Options",
+    "Policy",
     "Reason",
+    "Routed",
+    "Router",
     "Run",
+    "Seen",
     "Text",
     "Timings",
     "Tool",
@@ -62,7 +67,17 @@ __all__ = [
 
 
 # Where the engine is loaded when it is first asked for, so that `needle_rs.train` also works where it is not built.
-_LAZY = {"Model": "_model", "Options": "_toolset", "Run": "_toolset", "Toolset": "_toolset", "extract": "_extract"}
+_LAZY = {
+    "Model": "_model",
+    "Options": "_toolset",
+    "Policy": "_router",
+    "Routed": "_router",
+    "Router": "_router",
+    "Run": "_toolset",
+    "Seen": "_router",
+    "Toolset": "_toolset",
+    "extract": "_extract",
+}
 
 
 def __getattr__(name: str) -> Any:

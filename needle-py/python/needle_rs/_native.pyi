@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import final
 
-__all__ = ["Cancel", "Model", "Toolset", "after_fork", "before_fork", "command", "error_codes", "reasons"]
+__all__ = ["Cancel", "Model", "Router", "Toolset", "after_fork", "before_fork", "command", "error_codes", "reasons"]
 
 @final
 class Cancel:
@@ -31,6 +31,14 @@ class Model:
     @property
     def is_calibrated(self) -> bool:
         """Whether decisions have a confidence."""
+
+@final
+class Router:
+    """Decides requests; any number of threads may use it at once."""
+
+    def __new__(cls, model: Model, policy: str, threads: int) -> Router: ...
+    def decide(self, api: str, body: str, cancel: Cancel | None = None) -> str:
+        """Decides the JSON body of a request for `api`."""
 
 @final
 class Toolset:

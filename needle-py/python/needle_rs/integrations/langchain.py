@@ -1,0 +1,67 @@
+"""LangChain: middleware that answers model calls locally.
+
+create_agent(model, tools, middleware=[NeedleMiddleware()])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.messages import AIMessage, convert_to_openai_messages
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from .._router import Policy, Routed, Router, call_id
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class NeedleMiddleware(AgentMiddleware[Any, Any, Any]):
+    """Answers a model call with local tool calls where they are certain; else the large model is asked, unchanged.
+
+    The answer's `response_metadata` has `model_name` "needle" and the confidence.
+    """
+
+    def __init__(self, router: Router | None = None, **policy: Unpack[Policy]) -> None:
+        """Takes a router, or makes one with a policy."""
+        super().__init__()
+        self.router = router or Router(**policy)
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Answers, or asks the large model."""
+        return _answer(self.router.decide(_body(request))) or handler(request)
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """As `wrap_model_call`, without blocking the loop."""
+        return _answer(await self.router.adecide(_body(request))) or await handler(request)
+
+
+def _body(request: ModelRequest[Any]) -> dict[str, Any]:
+    choice = request.tool_choice
+    if isinstance(choice, str) and choice not in ("auto", "none", "any", "required"):
+        # LangChain takes a bare name.
+        choice = {"type": "function", "function": {"name": choice}}
+    return {
+        "messages": convert_to_openai_messages(request.messages),
+        "tools": [convert_to_openai_tool(tool) for tool in request.tools],
+        "tool_choice": choice,
+        "response_format": None if request.response_format is None else {"type": "json_schema"},
+        "parallel_tool_calls": request.model_settings.get("parallel_tool_calls"),
+    }
+
+
+def _answer(routed: Routed) -> ModelResponse[Any] | None:
+    if not routed.calls:
+        return None
+    message = AIMessage(
+        content="",
+        tool_calls=[{"name": c.name, "args": c.arguments, "id": call_id(), "type": "tool_call"} for c in routed.calls],
+        response_metadata={"model_name": "needle", "confidence": routed.decision.confidence},
+    )
+    return ModelResponse(result=[message])
