@@ -1,2 +1,2 @@
 // One copy of the package, whichever way it is loaded.
-export { Model, NeedleError, Reason, Toolset, extract, isNeedleError, tool } from './dist/index.js'
+export { Model, NeedleError, Reason, Router, Toolset, extract, isNeedleError, tool } from './dist/index.js'

@@ -37,6 +37,14 @@ export declare class Model {
   get isCalibrated(): boolean
 }
 
+/** Decides requests; any number of decisions may be under way at once. */
+export declare class Router {
+  /** A router with a policy, which is JSON; each decision shares its work among so many threads. */
+  static create(model: Model, policy: string, threads: number): Router
+  /** Decides the JSON body of a request for `api`; the decision is JSON. */
+  decide(api: string, body: string, cancel?: Cancel | undefined | null): Promise<string>
+}
+
 /** Compiled tools; any number of decisions may be under way at once. */
 export declare class Toolset {
   /** Decides one query; options and the decision are JSON. */

@@ -837,6 +837,7 @@ module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __n
 module.exports = nativeBinding
 module.exports.Cancel = nativeBinding.Cancel
 module.exports.Model = nativeBinding.Model
+module.exports.Router = nativeBinding.Router
 module.exports.Toolset = nativeBinding.Toolset
 module.exports.errorCodes = nativeBinding.errorCodes
 module.exports.reasons = nativeBinding.reasons

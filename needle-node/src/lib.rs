@@ -7,6 +7,7 @@
 
 mod border;
 mod model;
+mod router;
 mod toolset;
 
 use napi_derive::napi;

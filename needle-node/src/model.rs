@@ -13,6 +13,12 @@ use crate::toolset::Toolset;
 #[napi]
 pub struct Model(Arc<needle_core::Model>);
 
+impl Model {
+    pub(crate) fn core(&self) -> &Arc<needle_core::Model> {
+        &self.0
+    }
+}
+
 #[napi]
 impl Model {
     /// The model that is compiled into the addon.

@@ -145,6 +145,6 @@ impl Toolset {
     }
 }
 
-fn flag(cancel: Option<&Cancel>) -> Option<Arc<AtomicBool>> {
+pub(crate) fn flag(cancel: Option<&Cancel>) -> Option<Arc<AtomicBool>> {
     cancel.map(|cancel| Arc::clone(&cancel.0))
 }

@@ -74,7 +74,7 @@ export type Event =
   | { type: 'done'; decision: Decision }
 
 /** A decision as the engine writes it (`schemas/decision.schema.json`). */
-interface Written {
+export interface Written {
   calls?: Call[]
   confidence: number | null
   ungrounded?: Ungrounded[]
@@ -86,7 +86,12 @@ interface Written {
 
 /** Reads a decision as the engine writes it. */
 export function parseDecision(text: string): Decision {
-  const { calls, confidence, ungrounded = [], timings, reason, detail, suppressed_calls } = parseJson(text) as Written
+  return readDecision(parseJson(text) as Written)
+}
+
+/** A decision in this package's form. */
+export function readDecision(written: Written): Decision {
+  const { calls, confidence, ungrounded = [], timings, reason, detail, suppressed_calls } = written
   const common = {
     confidence,
     ungrounded,

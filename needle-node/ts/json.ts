@@ -1,4 +1,4 @@
-import { parse } from 'lossless-json'
+import { parse, stringify } from 'lossless-json'
 
 /** Reads JSON text; integers that a number cannot hold become BigInt, so that no digit of an argument is lost. */
 export function parseJson(text: string): unknown {
@@ -6,4 +6,9 @@ export function parseJson(text: string): unknown {
     const number = Number(digits)
     return /^-?\d+$/.test(digits) && !Number.isSafeInteger(number) ? BigInt(digits) : number
   })
+}
+
+/** Writes JSON text, BigInt included. */
+export function writeJson(value: unknown): string {
+  return stringify(value) ?? 'null'
 }

@@ -11,10 +11,11 @@ export interface CompileOptions {
 
 /** A network with its tokenizer and calibration; immutable, shared by all that is compiled for it. */
 export class Model {
-  readonly #native: native.Model
+  /** @internal */
+  readonly native: native.Model
 
   private constructor(model: native.Model) {
-    this.#native = model
+    this.native = model
   }
 
   /** The model that comes with this package. */
@@ -50,23 +51,23 @@ export class Model {
    */
   async compile(tools: readonly (Tool | JsonObject)[] | string, options: CompileOptions = {}): Promise<Toolset> {
     const [text, functions] = read(tools)
-    return new Toolset(await awaited(this.#native.compile(text, options.threads ?? 1)), functions)
+    return new Toolset(await awaited(this.native.compile(text, options.threads ?? 1)), functions)
   }
 
   /** As `compile`, at once. */
   compileSync(tools: readonly (Tool | JsonObject)[] | string, options: CompileOptions = {}): Toolset {
     const [text, functions] = read(tools)
-    return new Toolset(called(() => this.#native.compileSync(text, options.threads ?? 1)), functions)
+    return new Toolset(called(() => this.native.compileSync(text, options.threads ?? 1)), functions)
   }
 
   /** Sizes and options of the network. */
   get config(): JsonObject {
-    return JSON.parse(called(() => this.#native.config())) as JsonObject
+    return JSON.parse(called(() => this.native.config())) as JsonObject
   }
 
   /** Whether decisions have a confidence. */
   get isCalibrated(): boolean {
-    return this.#native.isCalibrated
+    return this.native.isCalibrated
   }
 }
 

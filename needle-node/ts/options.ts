@@ -20,8 +20,8 @@ export interface DecideOptions extends Options {
   signal?: AbortSignal
 }
 
-/** Options as the engine reads them. It alone knows which there are, so unknown ones are passed on. */
-export function written(options: Options): string {
+/** Settings as the engine reads them. It alone knows which there are, so unknown ones are passed on. */
+export function written(options: object): string {
   const snake = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
   return JSON.stringify(Object.fromEntries(Object.entries(options).map(([key, value]) => [snake(key), value])))
 }

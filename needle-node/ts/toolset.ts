@@ -1,4 +1,5 @@
 import native from './native.js'
+import { aborting } from './abort.js'
 import { type Decision, type Event, parseDecision } from './decision.js'
 import { awaited, called } from './errors.js'
 import { type DecideOptions, type Options, written } from './options.js'
@@ -86,21 +87,6 @@ export class Toolset {
     const results: unknown[] = []
     for (const call of chosen) results.push(await call())
     return { decision, results }
-  }
-}
-
-/** Works until it is done or the signal aborts it. */
-async function aborting<T>(signal: AbortSignal | undefined, cancel: native.Cancel, work: () => Promise<T>): Promise<T> {
-  signal?.throwIfAborted()
-  const abort = () => cancel.cancel()
-  signal?.addEventListener('abort', abort)
-  try {
-    return await work()
-  } catch (error) {
-    signal?.throwIfAborted()
-    throw error
-  } finally {
-    signal?.removeEventListener('abort', abort)
   }
 }
 

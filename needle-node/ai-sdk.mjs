@@ -1,0 +1,1 @@
+export { needleMiddleware, needleMiddlewareV2, needleMiddlewareV3 } from './dist/ai-sdk.js'
