@@ -1,6 +1,6 @@
 //! Figures that people would rather see than read, in plain text.
 
-use needle_core::eval::Bin;
+use needle_core::eval::{Bin, Point};
 
 const WIDTH: usize = 40;
 
@@ -61,6 +61,31 @@ pub(crate) fn latencies_svg(values: &[f64]) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"560\" height=\"{}\" font-family=\"sans-serif\" font-size=\"13\">\n{}\n</svg>\n",
         40 + BAR * BINS,
         bars.join("\n")
+    )
+}
+
+/// A curve: the share that agrees (up) against the share that is answered (right).
+pub(crate) fn agreement_svg(curve: &[Point]) -> String {
+    const SIDE: f64 = 400.0;
+    let at = |point: &Point| {
+        format!("{:.1},{:.1}", 50.0 + SIDE * point.coverage, 10.0 + SIDE * (1.0 - point.agreement))
+    };
+    let points: Vec<String> = curve.iter().map(at).collect();
+    let ticks: Vec<String> = (0..=4)
+        .map(|quarter| {
+            let (share, place) = (25 * quarter, SIDE * f64::from(quarter) / 4.0);
+            format!(
+                r##"<path d="M50 {y}h400M{x} 10v400" stroke="#ddd"/><text x="44" y="{}" text-anchor="end">{share}</text><text x="{x}" y="426" text-anchor="middle">{share}</text>"##,
+                14.0 + SIDE - place,
+                y = 10.0 + SIDE - place,
+                x = 50.0 + place,
+            )
+        })
+        .collect();
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"470\" height=\"450\" font-family=\"sans-serif\" font-size=\"12\">\n{}\n<polyline points=\"{}\" fill=\"none\" stroke=\"#3b6ea5\" stroke-width=\"2\"/>\n<text x=\"250\" y=\"444\" text-anchor=\"middle\">% of requests answered locally</text><text transform=\"translate(12 210)rotate(-90)\" text-anchor=\"middle\">% as the large model</text>\n</svg>\n",
+        ticks.join("\n"),
+        points.join(" "),
     )
 }
 

@@ -13,7 +13,9 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use commands::{bench, calibrate, convert, eval, run, serve as serve_command, tools as tools_command};
+use commands::{
+    bench, calibrate, convert, eval, run, serve as serve_command, shadow, tools as tools_command,
+};
 
 /// Decides small tool calls locally: a query and a list of tools in, calls or a hand-off out.
 #[derive(Parser)]
@@ -27,6 +29,7 @@ struct Cli {
 enum Command {
     Run(run::Run),
     Serve(serve_command::Serve),
+    Shadow(shadow::Shadow),
     Eval(eval::Eval),
     Bench(bench::Bench),
     Calibrate(calibrate::Calibrate),
@@ -45,6 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match Cli::parse_from(arguments).command {
         Command::Run(command) => command.run(),
         Command::Serve(command) => command.run(),
+        Command::Shadow(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Calibrate(command) => command.run(),

@@ -215,3 +215,57 @@ fn every_command_shows_an_example() {
         assert!(help.contains("Example"), "{command:?}");
     }
 }
+
+#[test]
+fn shadow_compares_with_a_large_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = json!({"type": "function", "function": {
+        "name": "dim_lights",
+        "description": "Dim the lights in a room to a brightness level.",
+        "parameters": {"type": "object", "properties": {
+            "room": {"type": "string"}, "level": {"type": "integer"},
+        }, "required": ["room", "level"]},
+    }});
+    let row = |ask: &str, calls: &Value| {
+        json!({
+            "request": {"messages": [{"role": "user", "content": ask}], "tools": [tool]},
+            "response": {
+                "choices": [{"message": {"content": null, "tool_calls": calls}}],
+                "usage": {"total_tokens": 100},
+            },
+        })
+        .to_string()
+    };
+    let call = |level: u8| {
+        let arguments = json!({"level": level, "room": "Bedroom"}).to_string();
+        json!([{"function": {"name": "dim_lights", "arguments": arguments}}])
+    };
+    let rows = [
+        row("dim the bedroom lights to 30 percent", &call(30)),
+        row("dim the bedroom lights to 40 percent", &call(4)),
+        row("why is the sky blue", &Value::Null),
+    ];
+    let log = file(&folder, "log.jsonl", rows.join("\n"));
+    let svg = folder.path().join("curve.svg").display().to_string();
+    let report: Value = serde_json::from_str(&output(&[
+        "shadow",
+        "--log",
+        &log,
+        "--json",
+        "--agreement",
+        "0.5",
+        "--svg",
+        &svg,
+    ]))
+    .unwrap();
+    assert_eq!((&report["requests"], &report["large_model_calls"]), (&json!(3), &json!(2)));
+    assert_eq!(report["by_tool"]["dim_lights"], json!({"asked": 2, "answered": 2, "agreed": 1}));
+    assert_eq!((&report["tokens_saved"], &report["tokens"]), (&json!(200), &json!(300)));
+    assert_eq!(report["handed_off"], json!({"no_matching_tool": 1}));
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("<polyline points=\""));
+    let text = output(&["shadow", "--log", &log]);
+    assert!(text.contains("3 requests, of which the large model answered 2 with calls"), "{text}");
+
+    let wrong = file(&folder, "wrong.jsonl", "{\"request\": {}}");
+    assert!(refusal(&["shadow", "--log", &wrong]).contains("line 1: needs \"request\" and \"response\""));
+}

@@ -7,6 +7,7 @@ pub(crate) mod eval;
 mod judge;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod shadow;
 pub(crate) mod tools;
 
 use indicatif::{ProgressBar, ProgressStyle};
