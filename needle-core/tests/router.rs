@@ -134,6 +134,24 @@ fn what_only_the_large_model_can_do_is_handed_off() {
 }
 
 #[test]
+fn the_nearest_tools_are_those_that_the_ask_is_about() {
+    let mut body = chat(&dim_lights());
+    for (name, description) in
+        [("play_song", "Play a song by its title."), ("send_email", "Send an email to somebody.")]
+    {
+        let function = json!({"name": name, "description": description});
+        body["tools"].as_array_mut().unwrap().push(json!({"type": "function", "function": function}));
+    }
+    let router = router(&json!({}));
+    let nearest = |body: &Value| router.nearest(Api::Chat, &body.to_string(), 2).unwrap();
+    let found = nearest(&body);
+    assert_eq!((found.len(), found[0].0.as_str()), (2, "dim_lights"));
+    assert!(found[0].1 > found[1].1 && found[0].1 <= 1.0 + 1e-3);
+    body["messages"][0]["role"] = "assistant".into();
+    assert_eq!(nearest(&body), []);
+}
+
+#[test]
 fn a_full_cache_forgets_and_threads_do_not_mix_their_requests() {
     let router = router(&json!({"threshold": 0, "cached_toolsets": 2}));
     std::thread::scope(|scope| {

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 
-from needle_rs.integrations.langchain import NeedleMiddleware
+from needle_rs.integrations.langchain import NeedleMiddleware, NeedleToolSelector
 
 ASK = "dim the bedroom lights to 30 percent"
 
@@ -88,3 +88,21 @@ async def test_tasks_and_streams(large):
 def test_what_a_tool_raises_is_raised(large):
     with pytest.raises(ValueError, match="too bright"):
         agent(large).invoke({"messages": [HumanMessage("dim the bedroom lights to 300 percent")]})
+
+
+def test_the_large_model_is_shown_the_nearest_tools(large):
+    @tool
+    def play_song(title: str) -> str:
+        """Play a song by its title."""
+        return title
+
+    @tool
+    def send_email(to: str) -> str:
+        """Send an email to somebody."""
+        return to
+
+    tools = [send_email, dim_lights, play_song]
+    for always, shown in (((), ["dim_lights"]), (("send_email",), ["send_email", "dim_lights"])):
+        middleware = [NeedleToolSelector(1, always=always)]
+        create_agent(large, tools, middleware=middleware).invoke({"messages": [HumanMessage(ASK)]})
+        assert large.asked[-1][1]["tools"] == shown

@@ -86,6 +86,28 @@ impl Source {
     }
 }
 
+/// The `count` tools nearest to a query: index into the catalogue and cosine, best first.
+///
+/// # Errors
+/// [`Error::Limit`] if the query is longer than the model's context.
+pub(crate) fn nearest(
+    network: Network<'_>,
+    catalogue: &Catalogue,
+    query: &str,
+    count: usize,
+) -> Result<Vec<(usize, f32)>> {
+    let model = catalogue.model();
+    let ids = match model.config().layout {
+        Layout::Isolated => isolated::query_segment(model.tokenizer(), query, model.config().max_seq_len)?,
+        Layout::Joint => model.tokenizer().encode(query),
+    };
+    let embedding = contrastive::embed(network.weights, &encoder::encode(network, &ids)?);
+    let found = Candidates::nearest(catalogue.tools(), &embedding, count);
+    let mut ranked: Vec<(usize, f32)> = found.tools.into_iter().zip(found.cosines).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(ranked)
+}
+
 /// The tools that take part: all, or the nearest ones of a large catalogue.
 fn candidates(
     network: Network<'_>,

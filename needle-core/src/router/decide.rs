@@ -51,6 +51,21 @@ impl Session {
         queries.iter().map(|query| self.decide(catalogue, query, options)).collect()
     }
 
+    /// The `count` tools nearest to a query by the model's retrieval head: index into the catalogue and cosine, best
+    /// first.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a catalogue of another model; [`Error::Limit`] if the query is longer than the model's context.
+    pub fn nearest(
+        &mut self,
+        catalogue: &Arc<Catalogue>,
+        query: &str,
+        count: usize,
+    ) -> Result<Vec<(usize, f32)>> {
+        self.check(catalogue, &Options::default())?;
+        decode::nearest(self.start().0, catalogue, query, count)
+    }
+
     /// Decides one query with a listener and a flag to cancel it, and tells what led to the decision.
     ///
     /// # Errors

@@ -110,6 +110,27 @@ impl Router {
         self.route(request, Instant::now(), hooks)
     }
 
+    /// The tools of a request that are nearest to its ask, with their cosines, best first: what to show the large model
+    /// where there are too many. Empty if nothing can be said, such as without an ask or with tools of the provider.
+    ///
+    /// # Errors
+    /// As [`Self::decide`].
+    pub fn nearest(&self, api: Api, body: &str, count: usize) -> Result<Vec<(String, f32)>> {
+        let request = Request::parse(api, body)?;
+        let (compiled, _) = self.compile(&request)?;
+        if request.ask.is_empty() || compiled.refused.is_some() {
+            return Ok(Vec::new());
+        }
+        let found = self.sessions.with(|session| session.nearest(&compiled.catalogue, &request.ask, count));
+        match found {
+            Err(Error::Limit { .. }) => Ok(Vec::new()),
+            found => Ok(found?
+                .into_iter()
+                .map(|(index, cosine)| (compiled.given[index].name.clone(), cosine))
+                .collect()),
+        }
+    }
+
     fn route(&self, request: &Request, start: Instant, hooks: Hooks<'_>) -> Result<Routed> {
         let mut seen = Seen { message: request.message, ..Seen::default() };
         let prepared = |seen: &mut Seen| seen.prepare_ms = start.elapsed().as_secs_f64() * 1e3;

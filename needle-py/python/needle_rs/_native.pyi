@@ -39,6 +39,8 @@ class Router:
     def __new__(cls, model: Model, policy: str, threads: int) -> Router: ...
     def decide(self, api: str, body: str, cancel: Cancel | None = None) -> str:
         """Decides the JSON body of a request for `api`."""
+    def nearest(self, api: str, body: str, count: int) -> list[tuple[str, float]]:
+        """Names and cosines of the tools nearest to a request's ask, best first."""
 
 @final
 class Toolset:

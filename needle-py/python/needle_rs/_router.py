@@ -104,6 +104,13 @@ class Router:
             cancel.cancel()
             raise
 
+    def nearest(self, request: Mapping[str, Any], count: int, *, api: Api = "chat") -> list[tuple[str, float]]:
+        """Names and cosines of the request's tools that are nearest to its ask, best first.
+
+        They are what to show the large model where there are too many. Empty if nothing can be said.
+        """
+        return self._native.nearest(api, _text(request), count)
+
     def _routed(self, text: str) -> Routed:
         routed = Routed(Decision.from_json(text), Seen(**json.loads(text)["seen"]), self._shadow)
         if self._on_decision is not None:

@@ -1,11 +1,12 @@
-"""LangChain: middleware that answers model calls locally.
+"""LangChain: middleware that answers model calls locally, or shows the large model fewer tools.
 
-create_agent(model, tools, middleware=[NeedleMiddleware()])
+create_agent(model, tools, middleware=[NeedleMiddleware(), NeedleToolSelector(8)])
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
@@ -40,6 +41,36 @@ class NeedleMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`, without blocking the loop."""
         return _answer(await self.router.adecide(_body(request))) or await handler(request)
+
+
+class NeedleToolSelector(AgentMiddleware[Any, Any, Any]):
+    """Shows the large model only the tools that are nearest to the ask, and those in `always`."""
+
+    def __init__(self, count: int, *, always: Sequence[str] = (), router: Router | None = None) -> None:
+        """Keeps `count` tools; all of them where nothing can be said."""
+        super().__init__()
+        self.count, self.always, self.router = count, frozenset(always), router or Router()
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """Asks the large model with fewer tools."""
+        return handler(self._fewer(request))
+
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """As `wrap_model_call`, without blocking the loop."""
+        return await handler(await asyncio.to_thread(self._fewer, request))
+
+    def _fewer(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        body = _body(request)
+        kept = {name for name, _ in self.router.nearest(body, self.count)}
+        if not kept or len(request.tools) <= self.count:
+            return request
+        names = [tool["function"]["name"] for tool in body["tools"]]
+        tools = [t for t, name in zip(request.tools, names, strict=True) if name in kept | self.always]
+        return request.override(tools=tools)
 
 
 def _body(request: ModelRequest[Any]) -> dict[str, Any]:
