@@ -1,22 +1,59 @@
-//! The tests of the Python package, which is built for them, in an environment of their own under `target/`.
+//! The tests of the Python package, which is built for them, in an environment of their own under `target/`; and its
+//! installation into an empty one.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::{root, run};
+use crate::process::{output, root, run};
+
+/// The profile of the Rust tests, whose dependencies are then compiled already.
+const PROFILE: (&str, &str) = ("MATURIN_PEP517_ARGS", "--profile dev");
 
 pub(crate) fn test() -> Result<(), String> {
-    let environment = root().join("target/python");
-    let python = environment.join("bin/python");
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-    }
+    let python = environment("target/python")?;
     let project = root().join("needle-py");
     let package = format!("{}[train,test]", project.display());
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--editable", &package])
-        // The profile of the Rust tests, whose dependencies are then compiled already.
-        .env("MATURIN_PEP517_ARGS", "--profile dev"))?;
+        .env(PROFILE.0, PROFILE.1))?;
     run(Command::new(&python).args(["-m", "ruff", "check", "."]).current_dir(&project))?;
     run(Command::new(&python).args(["-m", "ruff", "format", "--check", "."]).current_dir(&project))?;
-    run(Command::new(&python).args(["-m", "pytest", "--quiet"]).current_dir(&project))
+    run(Command::new(&python).args(["-m", "pytest", "--quiet"]).current_dir(&project))?;
+    install(&python, &project)
+}
+
+/// Builds the wheel, installs it into an empty environment and runs the README's program there.
+fn install(python: &Path, project: &Path) -> Result<(), String> {
+    let (wheels, fresh) = (root().join("target/wheels"), root().join("target/fresh-python"));
+    for folder in [&wheels, &fresh] {
+        if folder.exists() {
+            fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        }
+    }
+    run(Command::new(python)
+        .args(["-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir"])
+        .args([&wheels, project])
+        .env(PROFILE.0, PROFILE.1))?;
+    let python = environment("target/fresh-python")?;
+    let arguments = ["-m", "pip", "install", "--quiet", "--no-index", "--find-links"];
+    run(Command::new(&python).args(arguments).arg(&wheels).arg("needle-rs"))?;
+    let readme =
+        fs::read_to_string(project.join("README.md")).map_err(|error| format!("README.md: {error}"))?;
+    let program = readme.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    let program = program.ok_or("needle-py/README.md has no program")?;
+    // Not in the project's folder, where the package's source lies.
+    let printed = output(Command::new(&python).args(["-c", program]).current_dir(root().join("target")))?;
+    let expected = "['bedroom: 30 %']";
+    if printed.contains(expected) { Ok(()) } else { Err(format!("the README's program printed {printed:?}")) }
+}
+
+/// A virtual environment, made if there is none; returns its interpreter.
+fn environment(place: &str) -> Result<PathBuf, String> {
+    let folder = root().join(place);
+    let python = folder.join("bin/python");
+    if !python.exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    Ok(python)
 }

@@ -1,0 +1,1 @@
+export { needleModel } from './dist/openai-agents.js'
