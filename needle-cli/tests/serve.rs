@@ -47,7 +47,8 @@ impl Needle {
 
 impl Drop for Needle {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
+        // It may have ended by itself.
+        let _ = self.child.kill();
         self.child.wait().unwrap();
     }
 }
@@ -317,6 +318,20 @@ async fn requests_beyond_the_limits_are_refused() {
     let needle = Needle::start(&["--max-body", "1"]);
     let response = post(needle.at("/v1/chat/completions"), &chat(&"x".repeat(2 << 20))).await;
     assert_eq!(response.status(), 413);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_it_finishes_what_it_has_begun() {
+    let mut needle = Needle::start(&["--upstream", &large_model().await]);
+    let mut parts = post(needle.at("/v1/chat/completions"), &chat("be slow")).await.bytes_stream();
+    assert_eq!(parts.next().await.unwrap().unwrap(), "data: one\n\n");
+    let id = needle.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(parts.next().await.unwrap().unwrap(), "data: two\n\n");
+    assert!(parts.next().await.is_none());
+    assert!(needle.child.wait().unwrap().success());
+    assert!(client().get(needle.at("/healthz")).send().await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ pub(crate) fn test() -> Result<(), String> {
     // Not `npm ci`: it wants the tools of every platform, also those that cannot be had here.
     npm(&["install", "--no-save", "--no-audit", "--no-fund"])?;
     // The profile of the Rust tests, whose dependencies are then compiled already.
-    npm(&["run", "build:native", "--", "--profile", "dev"])?;
+    npm(&["run", "build:native"])?;
     unchanged(&["needle-node/native.js", "needle-node/native.d.ts"])?;
     npm(&["run", "build:ts"])?;
     npm(&["test"])?;

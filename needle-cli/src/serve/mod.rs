@@ -4,6 +4,7 @@ mod answer;
 mod events;
 mod guard;
 mod handler;
+mod listen;
 mod record;
 mod upstream;
 
@@ -58,9 +59,7 @@ pub(crate) fn run(router: Router, settings: Settings) -> Outcome {
             .await
             .map_err(|error| format!("cannot listen on {}: {error}", settings.address))?;
         note(format_args!("listening on http://{}", listener.local_addr()?));
-        axum::serve(listener, routes(Server::new(router, settings)?))
-            .with_graceful_shutdown(asked_to_end())
-            .await?;
+        listen::serve(listener, routes(Server::new(router, settings)?), asked_to_end()).await;
         Ok(())
     })
 }
