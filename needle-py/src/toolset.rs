@@ -119,6 +119,11 @@ impl Toolset {
         raised.map_or(decided, Err)
     }
 
+    /// The retrieval embedding of a query.
+    fn embed(&self, py: Python<'_>, query: &str) -> PyResult<Vec<f32>> {
+        detached(py, || self.sessions.with(|session| session.embed(query)))
+    }
+
     /// Names of the tools, as the caller spelled them.
     fn names(&self) -> Vec<&str> {
         self.catalogue.tools().iter().map(|tool| tool.spec().name.as_str()).collect()

@@ -83,3 +83,10 @@ def test_models_are_pickled_and_compiled_tools_are_not(model, tools, monkeypatch
 
 def test_models_tell_what_they_are(model):
     assert model.is_calibrated and model.config["layout"] == "isolated"
+
+
+def test_queries_about_the_same_thing_are_near(tools):
+    numpy = pytest.importorskip("numpy")
+    dim, brighter, mail = (tools.embed(q) for q in ("dim the lights", "make the lights brighter", "send an email"))
+    assert dim.dtype == numpy.float32 and abs(float(dim @ dim) - 1) < 1e-3
+    assert float(dim @ brighter) > float(dim @ mail)

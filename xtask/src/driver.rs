@@ -102,7 +102,7 @@ impl Driver {
         loop {
             let mut line = String::new();
             self.answers.read_line(&mut line).map_err(|error| format!("the driver: {error}"))?;
-            let words: Vec<&str> = line.trim_end().split(' ').collect();
+            let words: Vec<&str> = line.trim_end_matches('\n').split(' ').collect();
             let end = match words.as_slice() {
                 ["ok"] => End::Ok,
                 ["decision", json] => {

@@ -21,7 +21,7 @@ use crate::trace::{Choice, ChoiceKind, Stop, Trace};
 
 use choice::{Copy, Picked};
 pub use hooks::{Event, Hooks};
-pub(crate) use source::{Source, nearest};
+pub(crate) use source::{Source, embed, nearest};
 
 /// Up to this many allowed tokens, only their rows of the output matrix are computed.
 const FEW_TOKENS: usize = 64;

@@ -4,6 +4,7 @@ use crate::TokenId;
 use crate::catalogue::{Catalogue, CompiledTool};
 use crate::checkpoint::config::Layout;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::nn::contrastive;
 use crate::nn::decoder::{CrossKv, CrossPiece};
 use crate::nn::encoder;
@@ -86,6 +87,23 @@ impl Source {
     }
 }
 
+/// The retrieval embedding of a query, of length 1.
+///
+/// # Errors
+/// [`Error::Limit`] if the query is longer than the model's context.
+pub(crate) fn embed(network: Network<'_>, model: &Model, query: &str) -> Result<Vec<f32>> {
+    let limit = model.config().max_seq_len;
+    if query.len() > model.most_bytes(limit) {
+        let what = "the length of the query in bytes";
+        return Err(Error::Limit { what, actual: query.len(), limit: model.most_bytes(limit) });
+    }
+    let ids = match model.config().layout {
+        Layout::Isolated => isolated::query_segment(model.tokenizer(), query, limit)?,
+        Layout::Joint => model.tokenizer().encode(query),
+    };
+    Ok(contrastive::embed(network.weights, &encoder::encode(network, &ids)?))
+}
+
 /// The `count` tools nearest to a query: index into the catalogue and cosine, best first.
 ///
 /// # Errors
@@ -96,12 +114,7 @@ pub(crate) fn nearest(
     query: &str,
     count: usize,
 ) -> Result<Vec<(usize, f32)>> {
-    let model = catalogue.model();
-    let ids = match model.config().layout {
-        Layout::Isolated => isolated::query_segment(model.tokenizer(), query, model.config().max_seq_len)?,
-        Layout::Joint => model.tokenizer().encode(query),
-    };
-    let embedding = contrastive::embed(network.weights, &encoder::encode(network, &ids)?);
+    let embedding = embed(network, catalogue.model(), query)?;
     let found = Candidates::nearest(catalogue.tools(), &embedding, count);
     let mut ranked: Vec<(usize, f32)> = found.tools.into_iter().zip(found.cosines).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));

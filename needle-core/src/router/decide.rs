@@ -51,6 +51,15 @@ impl Session {
         queries.iter().map(|query| self.decide(catalogue, query, options)).collect()
     }
 
+    /// The retrieval embedding of a query, of length 1: near to that of the tools which it is about.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the query is longer than the model's context.
+    pub fn embed(&mut self, query: &str) -> Result<Vec<f32>> {
+        let model = Arc::clone(self.model());
+        decode::embed(self.start().0, &model, query)
+    }
+
     /// The `count` tools nearest to a query by the model's retrieval head: index into the catalogue and cosine, best
     /// first.
     ///

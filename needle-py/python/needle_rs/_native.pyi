@@ -52,6 +52,8 @@ class Toolset:
         """Decides queries one after the other."""
     def stream(self, query: str, options: str, cancel: Cancel, on_event: Callable[[str, int, str], None]) -> str:
         """Decides one query and calls `on_event(kind, call, text)`; an exception in it ends the decision."""
+    def embed(self, query: str) -> list[float]:
+        """The retrieval embedding of a query."""
     def names(self) -> list[str]:
         """Names of the tools, as the caller spelled them."""
 

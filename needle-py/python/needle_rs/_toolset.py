@@ -15,6 +15,7 @@ from ._stream import astream, stream
 from ._tool import Tool
 
 if TYPE_CHECKING:
+    import numpy
     from typing_extensions import Unpack
 
     from ._model import Model
@@ -111,6 +112,17 @@ class Toolset:
             else:
                 results.append(await asyncio.to_thread(function.call, call.arguments))
         return Run(decision, results)
+
+    def embed(self, query: str) -> numpy.ndarray[tuple[int], numpy.dtype[numpy.float32]]:
+        """The model's embedding of a query, of length 1; queries about the same tools are near to each other.
+
+        Raises:
+            ImportError: without numpy.
+            OptionError: if the query is longer than the model's context.
+        """
+        import numpy
+
+        return numpy.array(self._native.embed(query), dtype=numpy.float32)
 
     def _chosen(self, decision: Decision) -> list[Tool[..., Any]]:
         for call in decision.calls:
