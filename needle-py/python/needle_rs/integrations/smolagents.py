@@ -81,7 +81,7 @@ class NeedleModel(Model):  # type: ignore[misc]
         """As `generate`; a local answer is one piece."""
         calls = self._calls(messages, response_format, tools_to_call_from)
         if not calls:
-            yield from self.inner.generate_stream(
+            yield from self.inner.generate_stream(  # pyright: ignore[reportAttributeAccessIssue] - agents check for it
                 messages, stop_sequences=stop_sequences, response_format=response_format,
                 tools_to_call_from=tools_to_call_from, **kwargs,
             )  # fmt: skip
