@@ -38,6 +38,10 @@ def test_all_names_exist():
     run(sys.executable, "-c", "from needle_rs import *; print(Model, extract)")
 
 
-@pytest.mark.parametrize("command", [["mypy"], ["mypy.stubtest", "needle_rs._native"], ["pyright"]])
+# Of itself, pyright looks at whichever interpreter is first on the path.
+PYRIGHT = ["pyright", "--pythonpath", sys.executable]
+
+
+@pytest.mark.parametrize("command", [["mypy"], ["mypy.stubtest", "needle_rs._native"], PYRIGHT])
 def test_types_are_right(command):
     run(sys.executable, "-m", *command, cwd=PROJECT)
