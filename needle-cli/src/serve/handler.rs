@@ -1,5 +1,6 @@
 //! What happens to a request of each kind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -161,9 +162,13 @@ fn held_back(decision: &Decision) -> &[ToolCall] {
 async fn decision(server: &Server, api: Api, body: &Map<String, Value>) -> Result<Routed, String> {
     let request = needle_core::Request::read(api, body);
     let _turn = server.deciding.acquire().await.map_err(|closed| closed.to_string())?;
+    // What a panic leaves half done is dropped with its session.
+    let work = AssertUnwindSafe(|| server.router.decide_request(&request, Hooks::default()));
     // The work is a few milliseconds; the other threads of the runtime go on.
-    tokio::task::block_in_place(|| server.router.decide_request(&request, Hooks::default()))
-        .map_err(|failure| failure.to_string())
+    match tokio::task::block_in_place(|| catch_unwind(work)) {
+        Ok(decided) => decided.map_err(|failure| failure.to_string()),
+        Err(_) => Err("the engine panicked".into()),
+    }
 }
 
 /// An engine that fails must not take the large model away.
