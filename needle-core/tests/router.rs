@@ -130,7 +130,8 @@ fn what_only_the_large_model_can_do_is_handed_off() {
         reason(&json!({"threshold": 0, "deadline_ms": 0}), &chat(&dim_lights())),
         Some(HandoffReason::Deadline)
     );
-    assert!(router(&threshold).decide(Api::Chat, "[]", Hooks::default()).is_err());
+    let no_json = router(&threshold).decide(Api::Chat, "[]", Hooks::default()).unwrap();
+    assert_eq!(no_json.decision.reason(), Some(HandoffReason::UnsupportedRequest));
 }
 
 #[test]

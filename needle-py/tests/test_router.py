@@ -23,7 +23,7 @@ DIM_LIGHTS = {
 }
 
 
-def body(ask: str = ASK) -> dict:
+def body(ask: object = ASK) -> dict:
     return {"messages": [{"role": "user", "content": ask}], "tools": [{"type": "function", "function": DIM_LIGHTS}]}
 
 
@@ -58,6 +58,12 @@ def test_shadow_mode_reports_and_answers_nothing():
 def test_what_has_no_json_form_is_media():
     routed = Router(threshold=0).decide({**body(), "messages": [{"role": "user", "content": [object()]}]})
     assert routed.decision.reason == Reason.UNSUPPORTED_REQUEST
+
+
+@pytest.mark.parametrize("ask", ["dim the lights \ud800", float("nan")])
+def test_what_is_no_json_is_handed_off(ask: object):
+    assert Router(threshold=0).decide(body(ask)).decision.reason == Reason.UNSUPPORTED_REQUEST
+    assert Router().nearest(body(ask), 1) == []
 
 
 def test_threads_and_tasks_share_a_router():

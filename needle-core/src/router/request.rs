@@ -5,7 +5,6 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::HandoffReason;
-use crate::error::{Error, Result};
 
 /// The API that a request is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,17 +63,18 @@ const HARNESS_TAGS: [&str; 5] =
     ["system-reminder", "system_reminder", "environment_details", "context_summary", "conversation_summary"];
 
 impl Request {
-    /// Reads the JSON body of a request. Whatever cannot be decided locally becomes an obstacle, not an error.
-    ///
-    /// # Errors
-    /// [`Error::Option`] if the text is no JSON object.
-    pub fn parse(api: Api, json: &str) -> Result<Self> {
-        let wrong = |problem: String| Error::Option { name: "request", problem };
-        let body: Value =
-            serde_json::from_str(json).map_err(|error| wrong(format!("is no JSON: {error}")))?;
-        match body {
-            Value::Object(body) => Ok(Self::read(api, &body)),
-            _ => Err(wrong("is no JSON object".into())),
+    /// Reads the JSON body of a request. Whatever cannot be decided locally becomes an obstacle, not an error: what is
+    /// no JSON here, such as half a surrogate pair or Python's `NaN`, may still mean something to the large model.
+    pub fn parse(api: Api, json: &str) -> Self {
+        match serde_json::from_str(json) {
+            Ok(body) => Self::read(api, &body),
+            Err(error) => Self {
+                obstacle: Some((
+                    HandoffReason::UnsupportedRequest,
+                    format!("the request is no JSON object: {error}"),
+                )),
+                ..Self::read(api, &Map::new())
+            },
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
 
     fn read(api: Api, body: &Value) -> Request {
-        Request::parse(api, &body.to_string()).unwrap()
+        Request::parse(api, &body.to_string())
     }
 
     fn reason(api: Api, body: &Value) -> Option<HandoffReason> {
@@ -320,8 +320,12 @@ mod tests {
     }
 
     #[test]
-    fn only_json_objects_are_requests() {
-        assert!(Request::parse(Api::Chat, "[]").is_err());
-        assert!(Request::parse(Api::Chat, "{").is_err());
+    fn what_is_no_json_object_is_handed_off() {
+        let surrogate = r#"{"messages": [{"role": "user", "content": "dim \ud800"}]}"#;
+        for text in ["[]", "{", r#"{"temperature": NaN}"#, surrogate] {
+            let (reason, detail) = Request::parse(Api::Chat, text).obstacle.unwrap();
+            assert_eq!(reason, HandoffReason::UnsupportedRequest, "{text}");
+            assert!(detail.starts_with("the request is no JSON object: "), "{detail}");
+        }
     }
 }

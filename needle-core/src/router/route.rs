@@ -93,13 +93,13 @@ impl Router {
         &self.policy
     }
 
-    /// Decides the JSON body of a request. Whatever is wrong with its tools is a hand-off: the large model may know better.
+    /// Decides the JSON body of a request. Whatever is wrong with it is a hand-off: the large model may know better.
     ///
     /// # Errors
-    /// [`Error::Option`] if the body is no JSON object; [`Error::Cancelled`]; [`Error::Checkpoint`] if the weights overflow.
+    /// [`Error::Cancelled`]; [`Error::Checkpoint`] if the weights overflow.
     pub fn decide(&self, api: Api, body: &str, hooks: Hooks<'_>) -> Result<Routed> {
         let start = Instant::now();
-        self.route(&Request::parse(api, body)?, start, hooks)
+        self.route(&Request::parse(api, body), start, hooks)
     }
 
     /// As [`Self::decide`], for a request that is read already.
@@ -116,9 +116,12 @@ impl Router {
     /// # Errors
     /// As [`Self::decide`].
     pub fn nearest(&self, api: Api, body: &str, count: usize) -> Result<Vec<(String, f32)>> {
-        let request = Request::parse(api, body)?;
+        let request = Request::parse(api, body);
+        if request.ask.is_empty() {
+            return Ok(Vec::new());
+        }
         let (compiled, _) = self.compile(&request)?;
-        if request.ask.is_empty() || compiled.refused.is_some() {
+        if compiled.refused.is_some() {
             return Ok(Vec::new());
         }
         let found = self.sessions.with(|session| session.nearest(&compiled.catalogue, &request.ask, count));
