@@ -5,7 +5,8 @@ import random
 import pytest
 import torch
 
-from needle_rs.train import rows, templates
+from needle_rs.train import jsonl, rows, templates
+from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
 from needle_rs.train.model import Config
 from needle_rs.train.trainer import Settings, load_average, train
@@ -92,3 +93,18 @@ def test_dev_rows_are_the_same_bytes_for_the_same_seed(data, tmp_path):
     for name in rows.SPLITS:
         first, second = ((tmp_path / folder / f"{name}.jsonl.gz").read_bytes() for folder in ("a", "b"))
         assert first == second
+
+
+def test_near_duplicates_of_evaluation_rows_are_found():
+    evaluation = Evaluation(["Find me a vegan restaurant in Boston for tonight.", "lights on"])
+    assert evaluation.repeats("find me a vegan restaurant in Boston, for tonight")
+    assert evaluation.repeats("please find me a vegan restaurant in Boston for tonight")
+    assert evaluation.repeats("Lights on!")
+    assert not evaluation.repeats("find me a museum in Boston")
+    assert not evaluation.repeats("lights off")
+
+
+def test_a_malformed_row_is_named(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"query": "a"}\n{"query": \n')
+    with pytest.raises(ValueError, match=r"a\.jsonl, line 2: "):
+        list(jsonl.read(tmp_path / "a.jsonl"))

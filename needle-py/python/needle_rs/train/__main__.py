@@ -1,9 +1,10 @@
 """Trains a default model from nothing but the data folder.
 
 python -m needle_rs.train tokenizer --data ../shared/data --out runs/default
-python -m needle_rs.train train     --data ../shared/data --out runs/default --minutes 100
+python -m needle_rs.train train     --data ../shared/data --out runs/default --own_templates models/templates
 python -m needle_rs.train export    --out runs/default --bundle models/default
 python -m needle_rs.train dev-rows  --data ../shared/data --out runs/dev
+python -m needle_rs.train duplicates --data ../shared/data
 """
 
 import argparse
@@ -11,7 +12,8 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from . import corpus, rows, templates, tokenizer
+from . import corpus, jsonl, rows, templates, tokenizer
+from .duplicates import Evaluation
 from .export import write_bundle
 from .model import Config
 from .trainer import Settings, load_average, train
@@ -53,19 +55,27 @@ def run_dev_rows(args: argparse.Namespace) -> None:
     rows.write(templates.load(args.data / "templates", args.seed), args.out, args.count, args.name)
 
 
+def run_duplicates(args: argparse.Namespace) -> None:
+    evaluation = Evaluation.read(args.data / "eval")
+    for path in sorted((args.data / "train").glob("*.jsonl.gz")):
+        queries = [row["query"] for row in jsonl.read(path)]
+        print(f"{path.name}: {sum(map(evaluation.repeats, queries))} of {len(queries)}", flush=True)
+
+
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(
         prog="python -m needle_rs.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = main.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run, text: str, data: bool = True) -> argparse.ArgumentParser:
+    def command(name: str, run, text: str, out: bool = True, data: bool = True) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
-        sub.add_argument("--out", type=Path, required=True, help="folder of the run")
+        if out:
+            sub.add_argument("--out", type=Path, required=True, help="folder of the run")
         if data:
             sub.add_argument(
-                "--data", type=Path, required=True, help="folder with templates/, train/, catalogue/, text/"
+                "--data", type=Path, required=True, help="folder with templates/, train/, catalogue/, text/, eval/"
             )
         return sub
 
@@ -74,12 +84,14 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=Settings.seed, help="of the split that keeps dev rows out")
     sub = command("train", run_train, "train, or resume the run that --out holds")
     sub.add_argument("--warm_start", type=Path, help="folder of a sentence-embedding model for the first embedding")
+    sub.add_argument("--own_templates", type=Path, help="folder of more templates, all of them for training")
     sub.add_argument("--minutes", type=float, help="budget of training time; the learning rate's schedule fits it")
     _add_fields(sub.add_argument_group("settings"), Settings)
     _add_fields(sub.add_argument_group("sizes"), Config)
     sub = command("export", run_export, "write the averaged weights as a bundle that the engine opens", data=False)
     sub.add_argument("--bundle", type=Path, required=True)
     sub.add_argument("--float", action="store_true", help="keep f32 instead of int8")
+    command("duplicates", run_duplicates, "count the training rows that nearly repeat an evaluation row", out=False)
     sub = command("dev-rows", run_dev_rows, "write labelled rows of the held-out splits for `needle eval`")
     sub.add_argument("--count", type=int, default=400, help="rows per split")
     sub.add_argument("--name", default="dev", help="names another draw from the same splits")

@@ -39,7 +39,8 @@ class Limits:
 UNLIMITED = Limits(1 << 30, 1 << 30, 1 << 30)
 
 
-def collate(groups: list[Group], prompter: Prompter, limits: Limits = UNLIMITED) -> Batch:
+def collate(groups: list[Group], prompter: Prompter, limits: Limits = UNLIMITED) -> Batch | None:
+    """None if no example is within the limits."""
     tools = [[prompter.tool_segment(t.name, t.description, t.parameters) for t in group.tools] for group in groups]
     catalogues = [[i for segment in segments for i in segment] for segments in tools]
     examples = []
@@ -56,6 +57,8 @@ def collate(groups: list[Group], prompter: Prompter, limits: Limits = UNLIMITED)
             )
             rows.append((query, ids, classes, first))
         examples.append(rows)
+    if not any(examples):
+        return None
 
     num_groups, num_tools = len(groups), max(len(t) for t in tools)
     segment = max(len(s) for t in tools for s in t)

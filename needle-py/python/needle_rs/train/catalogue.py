@@ -4,13 +4,12 @@ The requests are plainer than people's, but the tools are thousands that no temp
 a tool by the words of its description and to fill keys it has never seen.
 """
 
-import gzip
-import json
 import random
 import re
 from collections import defaultdict
 from pathlib import Path
 
+from . import jsonl
 from .generate import Example, Group, Tool, order_arguments
 from .prompt import snake_case
 
@@ -87,6 +86,9 @@ BY_NAME = [
     (("name", "user", "person", "player", "author", "owner"), "person"),
 ]
 FOR_PLACE, FOR_TIME = ("in {v}", "for {v}", "at {v}"), ("on {v}", "for {v}", "{v}")
+FLAG_VERB = re.compile(r"^(?:include|show|with|return|is|has|enable|use|want|get|allow|do) ")
+FLAG_ON = ("with {k}", "{k} on", "including {k}", "including the {k}", "and also {k}", "and its {k}", "with {k} too")
+FLAG_OFF = ("without {k}", "no {k}", "{k} off", "excluding {k}", "but leave out the {k}")
 MENTIONS = (
     "with {k} {v}",
     "with {a} {k} of {v}",
@@ -123,11 +125,10 @@ class CatalogueSource:
         self.lexicons = lexicons
         self.by_api: dict[str, list[dict]] = defaultdict(list)
         for path in paths:
-            with gzip.open(path, "rt", encoding="utf-8") as file:
-                for record in map(json.loads, file):
-                    tool = self._usable(record)
-                    if tool:
-                        self.by_api[record["source"]].append(tool)
+            for record in jsonl.read(path):
+                tool = self._usable(record)
+                if tool:
+                    self.by_api[record["source"]].append(tool)
         self.apis = sorted(self.by_api)
         self.weights = [len(self.by_api[a]) ** 0.7 for a in self.apis]
 
@@ -227,8 +228,9 @@ class CatalogueSource:
         said, typed = value
         name = words(key)
         if isinstance(typed, bool):
-            forms = (f"with {name}", f"{name} on") if typed else (f"without {name}", f"no {name}", f"{name} off")
-            return rng.choice(forms)
+            what = FLAG_VERB.sub("", name) or name
+            said = FLAG_ON if typed else FLAG_OFF
+            return rng.choice(said).format(k=what)
         tail = name.split(" ")[-1]
         forms: tuple[str, ...] = MENTIONS
         if tail in ("city", "country", "location", "region", "place") and rng.random() < 0.7:

@@ -1,12 +1,12 @@
 """The text on which the tokenizer learns its pieces: requests, tools and answers, as the network will see them."""
 
-import gzip
 import json
 import random
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from . import jsonl
 from .generate import TemplateSource
 from .prompt import compact_json
 from .templates import Templates
@@ -55,5 +55,4 @@ def _row_texts(path: Path) -> Iterator[str]:
 
 
 def _lines(path: Path, step: int) -> Iterator[dict]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        yield from map(json.loads, islice(file, 0, None, step))
+    yield from islice(jsonl.read(path), 0, None, step)

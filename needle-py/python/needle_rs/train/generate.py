@@ -1,12 +1,12 @@
 """Groups of training examples: one catalogue of tools shared by many queries."""
 
-import gzip
 import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import jsonl
 from .prompt import snake_case
 from .templates import HARD_DOMAINS, Split, fill
 
@@ -202,8 +202,7 @@ class RowSource:
     """Groups from public rows: the catalogue of one row, with other rows of the same tools around it."""
 
     def __init__(self, path: Path):
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            self.rows = [json.loads(line) for line in file]
+        self.rows = list(jsonl.read(path))
         self.by_tool: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(self.rows):
             for call in row["answers"]:

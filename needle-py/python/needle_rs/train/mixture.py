@@ -4,37 +4,53 @@ import random
 from pathlib import Path
 
 from .catalogue import CatalogueSource
+from .duplicates import Evaluation
 from .generate import Group, RowSource, TemplateSource
-from .templates import Templates
+from .templates import Split, Templates
 
 
 class Mixture:
     """Draws groups from all sources by weight; the same seed and step give the same groups.
 
-    `template_share` of the groups come from the templates and `catalogue_share` from the API operations of
-    `catalogue_files`; the rest from `row_files`, each with its weight.
+    `template_share` of the groups come from the templates, `own_share` from `own` (templates that nothing is held out
+    of) and `catalogue_share` from the API operations of `catalogue_files`; the rest from `row_files`, each with its
+    weight. Near-duplicates of rows of `evaluation` are left out.
     """
 
     def __init__(
         self,
         templates: Templates,
+        own: Split | None,
         row_files: dict[Path, float],
         catalogue_files: list[Path],
         template_share: float,
+        own_share: float,
         catalogue_share: float,
+        evaluation: Evaluation,
     ):
-        self.templates = TemplateSource(templates.train, templates.train, templates.lexicons)
-        self.catalogue = CatalogueSource(catalogue_files, templates.lexicons)
+        self.evaluation = evaluation
         self.rows = [RowSource(path) for path in row_files]
         self.row_weights = list(row_files.values())
-        self.template_share, self.catalogue_share = template_share, catalogue_share
+        sources = [
+            (TemplateSource(templates.train, templates.train, templates.lexicons), template_share),
+            (CatalogueSource(catalogue_files, templates.lexicons), catalogue_share),
+        ]
+        if own:
+            sources.append((TemplateSource(own, own, templates.lexicons), own_share))
+        self.sources = [source for source, _ in sources]
+        self.shares = [share for _, share in sources]
 
     def group(self, rng: random.Random, max_tools: int, num_examples: int) -> Group:
-        num_tools = rng.randint(1, max_tools)
+        while True:
+            group = self._source(rng).group(rng, rng.randint(1, max_tools), num_examples)
+            examples = [e for e in group.examples if not self.evaluation.repeats(e.query)]
+            if examples:
+                return Group(group.tools, examples)
+
+    def _source(self, rng: random.Random) -> TemplateSource | CatalogueSource | RowSource:
         which = rng.random()
-        if which < self.template_share:
-            return self.templates.group(rng, num_tools, num_examples)
-        if which < self.template_share + self.catalogue_share:
-            return self.catalogue.group(rng, num_tools, num_examples)
-        source = rng.choices(self.rows, self.row_weights)[0]
-        return source.group(rng, num_tools, num_examples)
+        for source, share in zip(self.sources, self.shares, strict=True):
+            if which < share:
+                return source
+            which -= share
+        return rng.choices(self.rows, self.row_weights)[0]

@@ -13,6 +13,7 @@ import torch
 
 from . import optim, templates, tokenizer
 from .batch import Batch, Limits, collate
+from .duplicates import Evaluation
 from .generate import TemplateSource
 from .mixture import Mixture
 from .model import Config, San
@@ -27,11 +28,14 @@ class Settings:
     data: Path
     out: Path
     warm_start: Path | None = None
+    own_templates: Path | None = None
     steps: int = 6000
     minutes: float | None = None
     groups: int = 8
     max_tools: int = 7
-    template_share: float = 0.65
+    curriculum_steps: int = 1000
+    template_share: float = 0.5
+    own_share: float = 0.17
     catalogue_share: float = 0.18
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
@@ -82,15 +86,22 @@ class Data:
         s = self.settings
         files = {s.data / "train" / f"{n}.jsonl.gz": w for n, w in s.row_weights.items()}
         catalogue = sorted((s.data / "catalogue").glob("*.jsonl.gz"))
-        return Mixture(self.templates, files, catalogue, s.template_share, s.catalogue_share)
+        evaluation = Evaluation.read(s.data / "eval")
+        own = templates.load_whole(s.own_templates) if s.own_templates else None
+        return Mixture(
+            self.templates, own, files, catalogue, s.template_share, s.own_share, s.catalogue_share, evaluation
+        )
 
-    def batch(self, step: int, progress: float) -> Batch:
-        """The same seed and step give the same rows; catalogues grow over the first third of the run."""
+    def batch(self, step: int) -> Batch:
+        """The same seed and step give the same rows; catalogues grow over the first `curriculum_steps`."""
         s, rng = self.settings, random.Random(f"{self.settings.seed}/{step}")
         limits = TURNS[step % len(TURNS)]
-        max_tools = 1 + round((s.max_tools - 1) * min(1.0, 0.2 + 2.5 * progress))
-        groups = [self.mixture.group(rng, max_tools, 2 * limits.queries) for _ in range(s.groups)]
-        return collate(groups, self.prompter, limits)
+        max_tools = 1 + round((s.max_tools - 1) * min(1.0, 0.2 + 0.8 * step / s.curriculum_steps))
+        batch = None
+        while batch is None:
+            groups = [self.mixture.group(rng, max_tools, 2 * limits.queries) for _ in range(s.groups)]
+            batch = collate(groups, self.prompter, limits)
+        return batch
 
     def dev(self, name: str, num_groups: int, vary: bool = False) -> list[Batch]:
         """Batches of one dev split with its own seed; the tools around come from training."""
@@ -111,8 +122,8 @@ def _start_worker(settings: Settings, config: Config) -> None:
     _data = Data(settings, config)
 
 
-def _work(step: int, progress: float) -> Batch:
-    return _data.batch(step, progress)
+def _work(step: int) -> Batch:
+    return _data.batch(step)
 
 
 class Run:
@@ -222,11 +233,11 @@ def train(settings: Settings, config: Config) -> Run:
     dev = {name: data.dev(name, 24) for name in ("dev_phrasings", "dev_tools", "dev_domains")}
     workers = ProcessPoolExecutor(settings.workers, initializer=_start_worker, initargs=(settings, config))
     with workers as pool, (settings.out / "log.jsonl").open("a") as log:
-        ahead = [pool.submit(_work, run.step + i, run.progress) for i in range(2 + settings.workers)]
+        ahead = [pool.submit(_work, run.step + i) for i in range(2 + settings.workers)]
         shown, first_step = {}, run.step
         while run.progress < 1.0:
             batch = ahead.pop(0).result()
-            ahead.append(pool.submit(_work, run.step + len(ahead) + 1, run.progress))
+            ahead.append(pool.submit(_work, run.step + len(ahead) + 1))
             start = time.monotonic()
             parts = run.train_step(batch)
             run.examples += batch.labels[..., 0].count_nonzero().item()
