@@ -68,6 +68,13 @@ def test_a_hand_off_asks_the_large_model_as_if_nothing_stood_before_it(large):
     assert with_needle[1] == without[1]
 
 
+def test_what_openai_has_no_form_for_is_handed_off(large):
+    document = {"type": "text-plain", "text": "a manual", "mime_type": "text/plain"}
+    message = HumanMessage([{"type": "text", "text": ASK}, document])
+    assert agent(large).invoke({"messages": [message]})["messages"][1].content == "done"
+    assert large.asked[0][0] == [message]
+
+
 def test_shadow_mode_changes_nothing(large):
     from needle_rs import Router
 

@@ -10,6 +10,10 @@ use crate::process::{output, root, run};
 /// The profile of the Rust tests, whose dependencies are then compiled already.
 const PROFILE: (&str, &str) = ("MATURIN_PEP517_ARGS", "--profile dev");
 
+/// LiteLLM, which wants other versions of what the other frameworks want, and works with theirs; and what it lacks then.
+const LITELLM: [&str; 2] = ["--no-deps", "litellm==1.109.1"];
+const OF_LITELLM: [&str; 4] = ["fastuuid", "h2", "importlib-metadata", "pydantic-settings"];
+
 pub(crate) fn test() -> Result<(), String> {
     let python = environment("target/python")?;
     let project = root().join("needle-py");
@@ -17,6 +21,9 @@ pub(crate) fn test() -> Result<(), String> {
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--editable", &package])
         .env(PROFILE.0, PROFILE.1))?;
+    for packages in [&LITELLM[..], &OF_LITELLM] {
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
+    }
     run(Command::new(&python).args(["-m", "ruff", "check", "."]).current_dir(&project))?;
     run(Command::new(&python).args(["-m", "ruff", "format", "--check", "."]).current_dir(&project))?;
     run(Command::new(&python).args(["-m", "pytest", "--quiet"]).current_dir(&project))?;

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
-from langchain_core.messages import AIMessage, convert_to_openai_messages
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from .._router import Policy, Routed, Router, call_id
+from .._router import Policy, Routed, Router
+from ._langchain import answer, turn
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -68,8 +68,9 @@ class NeedleToolSelector(AgentMiddleware[Any, Any, Any]):
         kept = {name for name, _ in self.router.nearest(body, self.count)}
         if not kept or len(request.tools) <= self.count:
             return request
-        names = [tool["function"]["name"] for tool in body["tools"]]
-        tools = [t for t, name in zip(request.tools, names, strict=True) if name in kept | self.always]
+        # The provider's own tools have no name here, and stay.
+        names = [tool.get("function", {}).get("name") for tool in body["tools"]]
+        tools = [t for t, name in zip(request.tools, names, strict=True) if name in {None} | kept | self.always]
         return request.override(tools=tools)
 
 
@@ -79,7 +80,7 @@ def _body(request: ModelRequest[Any]) -> dict[str, Any]:
         # LangChain takes a bare name.
         choice = {"type": "function", "function": {"name": choice}}
     return {
-        "messages": convert_to_openai_messages(request.messages),
+        "messages": [turn(message) for message in request.messages],
         "tools": [convert_to_openai_tool(tool) for tool in request.tools],
         "tool_choice": choice,
         "response_format": None if request.response_format is None else {"type": "json_schema"},
@@ -88,11 +89,5 @@ def _body(request: ModelRequest[Any]) -> dict[str, Any]:
 
 
 def _answer(routed: Routed) -> ModelResponse[Any] | None:
-    if not routed.calls:
-        return None
-    message = AIMessage(
-        content="",
-        tool_calls=[{"name": c.name, "args": c.arguments, "id": call_id(), "type": "tool_call"} for c in routed.calls],
-        response_metadata={"model_name": "needle", "confidence": routed.decision.confidence},
-    )
-    return ModelResponse(result=[message])
+    message = answer(routed)
+    return None if message is None else ModelResponse(result=[message])
