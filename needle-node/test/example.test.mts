@@ -5,7 +5,7 @@ import { copyFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { test } from 'node:test'
 
-for (const name of ['ai-sdk', 'openai-agents']) {
+for (const name of ['ai-sdk', 'langchain', 'mastra', 'openai-agents']) {
   test(`the example ${name}`, () => {
     const example = fileURLToPath(new URL(`../../examples/node/${name}.mjs`, import.meta.url))
     // Beside this file its imports are found.

@@ -13,8 +13,25 @@ pub(crate) fn test() -> Result<(), String> {
     npm(&["run", "build:native"])?;
     unchanged(&["needle-node/native.js", "needle-node/native.d.ts"])?;
     npm(&["run", "build:ts"])?;
-    npm(&["test"])?;
+    run(Command::new("npm").arg("test").current_dir(project()).env("NEEDLE_COMMAND", command()?))?;
     install()
+}
+
+/// The path of the `needle` command, which is built for the tests of the server.
+fn command() -> Result<String, String> {
+    let messages = output(Command::new(env!("CARGO")).args([
+        "build",
+        "--quiet",
+        "--package",
+        "needle-cli",
+        "--message-format",
+        "json",
+    ]))?;
+    let executable = |line: &str| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        message["executable"].as_str().map(str::to_owned)
+    };
+    messages.lines().find_map(executable).ok_or_else(|| "cargo names no executable of needle-cli".into())
 }
 
 /// Packs the package and its addon, installs both into an empty project and runs the example there.

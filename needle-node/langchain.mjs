@@ -1,0 +1,1 @@
+export { needleMiddleware } from './dist/langchain.js'

@@ -1,0 +1,1 @@
+export { needleProcessor } from './dist/mastra.js'
