@@ -1,1 +1,1 @@
-export { needleMiddleware } from './dist/langchain.js'
+export { needleMiddleware, needleToolSelector } from './dist/langchain.js'

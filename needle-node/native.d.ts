@@ -43,6 +43,8 @@ export declare class Router {
   static create(model: Model, policy: string, threads: number): Router
   /** Decides the JSON body of a request for `api`; the decision is JSON. */
   decide(api: string, body: string, cancel?: Cancel | undefined | null): Promise<string>
+  /** Names and cosines of the tools nearest to a request's ask, best first, as JSON. */
+  nearest(api: string, body: string, count: number): Promise<string>
 }
 
 /** Compiled tools; any number of decisions may be under way at once. */

@@ -31,11 +31,22 @@ impl Router {
     pub fn decide(&self, api: String, body: String, cancel: Option<&Cancel>) -> AsyncTask<Work<String>> {
         let (router, cancel) = (Arc::clone(&self.0), flag(cancel));
         promise(move || {
-            let Some(api) = Api::ALL.into_iter().find(|known| known.name() == api) else {
-                let problem = format!("is {api:?}; must be chat, responses or messages");
-                return Err(Error::Option { name: "api", problem });
-            };
-            json(to_string(&router.decide(api, &body, Hooks { cancel, on_event: None })?))
+            let hooks = Hooks { cancel, on_event: None };
+            json(to_string(&router.decide(named(&api)?, &body, hooks)?))
         })
     }
+
+    /// Names and cosines of the tools nearest to a request's ask, best first, as JSON.
+    #[napi(ts_return_type = "Promise<string>")]
+    pub fn nearest(&self, api: String, body: String, count: u32) -> AsyncTask<Work<String>> {
+        let router = Arc::clone(&self.0);
+        promise(move || json(to_string(&router.nearest(named(&api)?, &body, count as usize)?)))
+    }
+}
+
+fn named(api: &str) -> Result<Api, Error> {
+    Api::ALL.into_iter().find(|known| known.name() == api).ok_or_else(|| {
+        let problem = format!("is {api:?}; must be chat, responses or messages");
+        Error::Option { name: "api", problem }
+    })
 }

@@ -85,6 +85,12 @@ describe('AI SDK 7', () => {
     await assert.rejects(ask, /no network/)
   })
 
+  test("an error of the large model is the caller's", async () => {
+    const large = new MockLanguageModelV4({ doGenerate: () => Promise.reject(new Error('no network')) })
+    const asked = ai7.generateText({ model: await wrapped(large), tools, prompt: 'why is the sky blue', maxRetries: 0 })
+    await assert.rejects(asked, /no network/)
+  })
+
   test('sixteen at once', async () => {
     const model = await wrapped(new MockLanguageModelV4())
     const levels = Array.from({ length: 16 }, (_, index) => index + 1)
@@ -121,6 +127,9 @@ test('a router reads requests of every API', async () => {
   const { calls, seen } = await router.decide({ input: ASK, tools: [tool] }, { api: 'responses' })
   assert.deepEqual(calls, [{ name: 'dim_lights', arguments: { room: 'bedroom', level: 30 } }])
   assert.deepEqual([seen.message, seen.tools, seen.cached], [0, 1, false])
+  const other = { type: 'function', name: 'play_song', description: 'Play a song by its title.' }
+  const near = await router.nearest({ input: ASK, tools: [other, tool] }, 2, { api: 'responses' })
+  assert.deepEqual([near.map(({ name }) => name), near[0]!.cosine > near[1]!.cosine], [['dim_lights', 'play_song'], true])
   const { decision } = await router.decide({ messages: [], tools: [] })
   assert(!decision.isCall && decision.reason === Reason.NotAUserTurn)
   await assert.rejects(Router.create({ treshold: 0 } as object), /unknown field `treshold`/)

@@ -7,7 +7,7 @@ import { AIMessageChunk, type BaseMessage } from '@langchain/core/messages'
 import { ChatGenerationChunk } from '@langchain/core/outputs'
 import { AIMessage, createAgent, providerStrategy, tool } from 'langchain'
 import { type Routed, Router } from 'needle-rs'
-import { needleMiddleware } from 'needle-rs/langchain'
+import { needleMiddleware, needleToolSelector } from 'needle-rs/langchain'
 import { z } from 'zod'
 
 const ASK = 'dim the bedroom lights to 30 percent'
@@ -125,4 +125,17 @@ test('sixteen at once', async () => {
   const asks = levels.map((level) => shared.invoke(asking(`dim the bedroom lights to ${level} percent`)))
   const answers = (await Promise.all(asks)).map((answer) => texts(answer)[2])
   assert.deepEqual(answers, levels.map((level) => `bedroom is at ${level}`))
+})
+
+test('the large model is shown the nearest tools', async () => {
+  const other = (name: string, description: string) =>
+    tool(async () => name, { name, description, schema: z.object({ text: z.string() }) })
+  const tools = [other('send_email', 'Send an email to somebody.'), dimLights, other('play_song', 'Play a song by its title.')]
+  for (const [always, shown] of [[[], ['dim_lights']], [['send_email'], ['send_email', 'dim_lights']]] as const) {
+    const large = new Large()
+    const middleware = [await needleToolSelector(1, { always: [...always] })]
+    await createAgent({ model: large, tools, middleware }).invoke(asking(ASK))
+    const [[bound]] = large.bound as [[{ name: string }[]]]
+    assert.deepEqual(bound.map(({ name }) => name), shown)
+  }
 })

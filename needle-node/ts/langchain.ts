@@ -1,5 +1,5 @@
 /**
- * LangChain: middleware that answers model calls locally.
+ * LangChain: middleware that answers model calls locally, or shows the large model fewer tools.
  *
  * @example
  * const agent = createAgent({ model: 'openai:…', tools, middleware: [await needleMiddleware()] })
@@ -37,6 +37,31 @@ export async function needleMiddleware(given: { router?: Router } & RouterOption
       // LangChain writes its messages as JSON, which has no BigInt.
       const sayable = routed.calls.length > 0 && !hasBigInt(routed.calls)
       return sayable ? answer(routed) : handler(request)
+    },
+  })
+}
+
+/**
+ * Middleware that shows the large model only the tools that are nearest to the ask, and those in `always`; all of them
+ * where nothing can be said.
+ *
+ * @param count How many tools to keep.
+ */
+export async function needleToolSelector(
+  count: number,
+  given: { router?: Router; always?: string[] } & RouterOptions = {},
+): Promise<Middleware> {
+  const { router: made, always = [], ...options } = given
+  const router = made ?? (await Router.create(options))
+  return createMiddleware({
+    name: 'NeedleToolSelector',
+    async wrapModelCall(request, handler) {
+      const near = await router.nearest(body(request), count)
+      if (near.length === 0 || request.tools.length <= count) return handler(request)
+      const kept = new Set([...near.map(({ name }) => name), ...always])
+      // The provider's own tools have no name here, and stay.
+      const tools = request.tools.filter(({ name }) => typeof name !== 'string' || kept.has(name))
+      return handler({ ...request, tools })
     },
   })
 }

@@ -59,6 +59,12 @@ export interface Routed {
   calls: Call[]
 }
 
+/** A tool, and how near it is to an ask: 1 is nearest. */
+export interface Near {
+  name: string
+  cosine: number
+}
+
 /** Decides requests to a large model. Any number of decisions may be under way at once. */
 export class Router {
   readonly #native: native.Router
@@ -102,5 +108,15 @@ export class Router {
     const routed = { decision, seen: { message, tools, cached, prepareMs }, calls }
     this.#onDecision(routed)
     return routed
+  }
+
+  /**
+   * The request's tools that are nearest to its ask, best first: what to show the large model where there are too many.
+   * Empty if nothing can be said.
+   */
+  async nearest(request: object, count: number, options: { api?: Api } = {}): Promise<Near[]> {
+    const { api = 'chat' } = options
+    const text = await awaited(this.#native.nearest(api, writeJson(request), count))
+    return (JSON.parse(text) as [string, number][]).map(([name, cosine]) => ({ name, cosine }))
   }
 }

@@ -97,6 +97,15 @@ def test_what_a_tool_raises_is_raised(large):
         agent(large).invoke({"messages": [HumanMessage("dim the bedroom lights to 300 percent")]})
 
 
+def test_what_the_large_model_raises_is_raised(large, monkeypatch):
+    def fail(*args: Any, **kwargs: Any) -> ChatResult:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(LargeModel, "_generate", fail)
+    with pytest.raises(ConnectionError, match="no network"):
+        agent(large).invoke({"messages": [HumanMessage("why is the sky blue")]})
+
+
 def test_the_large_model_is_shown_the_nearest_tools(large):
     @tool
     def play_song(title: str) -> str:

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from smolagents import ToolCallingAgent, tool
+from smolagents import AgentGenerationError, ToolCallingAgent, tool
 from smolagents.models import ChatMessage, ChatMessageToolCall, ChatMessageToolCallFunction, MessageRole, Model
 
 from needle_rs.integrations.smolagents import NeedleModel
@@ -67,6 +67,15 @@ def test_streams():
     )
     outputs = [step.output for step in agent.run(ASK, stream=True) if type(step).__name__ == "ToolOutput"]
     assert outputs == ["bedroom is at 30"]
+
+
+def test_what_the_large_model_raises_is_raised(monkeypatch):
+    def fail(*args: Any, **kwargs: Any) -> ChatMessage:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(Large, "generate", fail)
+    with pytest.raises(AgentGenerationError, match="no network"):
+        run("why is the sky blue")
 
 
 def test_sixteen_at_once():

@@ -10,7 +10,7 @@ use crate::process::{output, root, run};
 /// The profile of the Rust tests, whose dependencies are then compiled already.
 const PROFILE: (&str, &str) = ("MATURIN_PEP517_ARGS", "--profile dev");
 
-/// LiteLLM, which wants other versions of what the other frameworks want, and works with theirs; and what it lacks then.
+/// `LiteLLM`, which wants other versions of what the other frameworks want, and works with theirs; and what it lacks then.
 const LITELLM: [&str; 2] = ["--no-deps", "litellm==1.109.1"];
 const OF_LITELLM: [&str; 4] = ["fastuuid", "h2", "importlib-metadata", "pydantic-settings"];
 
