@@ -1,14 +1,20 @@
 """A run that is interrupted ends like one that is not; rows that measure are never learned from."""
 
+import dataclasses
+import json
 import random
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from needle_rs.train import jsonl, rows, templates
+from needle_rs.train.__main__ import parser
 from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
 from needle_rs.train.model import Config
+from needle_rs.train.shared_attention import SharedAttention, shared_attention
 from needle_rs.train.trainer import Settings, load_average, train
 
 TINY = {"d_model": 32, "num_heads": 2, "num_kv_heads": 1, "num_encoder_layers": 1, "num_decoder_layers": 1}
@@ -108,3 +114,70 @@ def test_a_malformed_row_is_named(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"query": "a"}\n{"query": \n')
     with pytest.raises(ValueError, match=r"a\.jsonl, line 2: "):
         list(jsonl.read(tmp_path / "a.jsonl"))
+
+
+def test_both_forms_of_shared_attention_are_the_same_function():
+    generator = torch.Generator().manual_seed(1)
+    shapes = [(2, 3, 2, 4, 8), (2, 3, 2, 5, 8), (2, 3, 2, 5, 8), (2, 2, 7, 8), (2, 2, 7, 8)]
+    masks = [torch.zeros(2, 3, 5), torch.zeros(2, 7)]
+    masks[0][0, 1, 3:] = masks[1][1, 5:] = -1e4
+    results = []
+    for attend in (SharedAttention.apply, shared_attention):
+        inputs = [torch.randn(shape, generator=generator.manual_seed(n)) for n, shape in enumerate(shapes)]
+        out = attend(*(x.requires_grad_() for x in inputs), *masks)
+        out.square().sum().backward()
+        results.append([out, *(x.grad for x in inputs)])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def whole_data(data) -> None:
+    """Gives the toy data every public set that a run wants by default."""
+    for name in Settings(data, data).row_weights:
+        path = data / f"train/{name}.jsonl.gz"
+        if not path.exists():
+            path.symlink_to(data / "train/snips.jsonl.gz")
+
+
+def torchrun(processes: int, data, out, pieces, groups: int) -> list[dict]:
+    """Three steps of a toy run by so many processes; what its log says."""
+    out.mkdir()
+    pieces.save(str(out / "tokenizer.json"))
+    whole_data(data)
+    toy = {
+        "data": data, "out": out, "steps": 3, "groups": groups, "max_tools": 3, "save_every": 1, "threads": 1,
+        "retrieval_every": 9, "bf16": "false", "compiled": "false", "device": "cpu",
+        "vocab_size": pieces.get_vocab_size(), **TINY,
+    }  # fmt: skip
+    command = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m", "needle_rs.train"]
+    arguments = ["train", *(f"--{name}={value}" for name, value in toy.items())]
+    subprocess.run([sys.executable, "-m", *command, *arguments], check=True, stdout=subprocess.DEVNULL, timeout=300)
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_two_processes_learn_as_one_with_the_doubled_batch(data, pieces, tmp_path):
+    one = torchrun(1, data, tmp_path / "one", pieces, groups=4)
+    two = torchrun(2, data, tmp_path / "two", pieces, groups=2)
+    assert [row["step"] for row in one] == [row["step"] for row in two] == [1, 2, 3]
+    for alone, shared in zip(one, two, strict=True):
+        assert shared["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+
+
+def test_a_run_pauses_and_goes_on(data, pieces, tmp_path):
+    pieces.save(str(tmp_path / "tokenizer.json"))
+    config = Config(vocab_size=pieces.get_vocab_size(), **TINY)
+    plain = {"compiled": False, "threads": 1, "row_weights": {"snips": 1.0}}
+    settings = Settings(data, tmp_path, steps=3, groups=2, pause_after=0.0, **plain)
+    assert train(settings, config).step == 0
+    assert train(dataclasses.replace(settings, pause_after=None), config).step == 3
+
+
+def test_the_preset_of_a_gpu_runs_at_a_toy_size(data, pieces, tmp_path):
+    pieces.save(str(tmp_path / "tokenizer.json"))
+    whole_data(data)
+    toy = {**TINY, "steps": 1, "groups": 2, "workers": 1, "vocab_size": pieces.get_vocab_size()}
+    command = ["train", "--preset=base", f"--data={data}", f"--out={tmp_path}", *(f"--{k}={v}" for k, v in toy.items())]
+    args = parser().parse_args([*command, "--compiled=false", "--device=cpu"])
+    args.run(args)
+    model = load_average(tmp_path / "checkpoint.pt")
+    assert (model.config.d_model, model.config.contrastive_dim) == (TINY["d_model"], 128)

@@ -42,8 +42,24 @@ def run_tokenizer(args: argparse.Namespace) -> None:
     temporary.replace(args.out / "tokenizer.json")
 
 
+# `base` is the published network's size; its settings are for one GPU with 16 CPU cores, not run on one yet.
+PRESETS: dict[str, dict] = {
+    "mini": {},
+    "base": {
+        "d_model": 512, "num_heads": 8, "num_kv_heads": 4, "num_encoder_layers": 12, "num_decoder_layers": 8,
+        "contrastive_dim": 128, "groups": 32, "workers": 14, "muon_lr": 0.01, "adam_lr": 1e-3, "steps": 100_000,
+        "minutes": 25.0,
+    },
+}  # fmt: skip
+
+
 def run_train(args: argparse.Namespace) -> None:
-    train(Settings(**_given(args, Settings)), Config(**_given(args, Config)))
+    preset = PRESETS[args.preset]
+
+    def build(source: type):
+        return source(**{k: v for k, v in preset.items() if hasattr(source, k)} | _given(args, source))
+
+    train(build(Settings), build(Config))
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -83,8 +99,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--vocab_size", type=int, default=Config.vocab_size)
     sub.add_argument("--seed", type=int, default=Settings.seed, help="of the split that keeps dev rows out")
     sub = command("train", run_train, "train, or resume the run that --out holds")
+    sub.add_argument("--preset", choices=PRESETS, default="mini", help="sizes and settings that are not given")
     sub.add_argument("--warm_start", type=Path, help="folder of a sentence-embedding model for the first embedding")
     sub.add_argument("--own_templates", type=Path, help="folder of more templates, all of them for training")
+    sub.add_argument("--device", help="such as cuda; by default a GPU if there is one")
+    sub.add_argument("--pause_after", type=float, metavar="MINUTES", help="save and stop then; run again to go on")
     sub.add_argument("--minutes", type=float, help="budget of training time; the learning rate's schedule fits it")
     _add_fields(sub.add_argument_group("settings"), Settings)
     _add_fields(sub.add_argument_group("sizes"), Config)

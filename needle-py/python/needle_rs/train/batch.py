@@ -4,7 +4,7 @@ Axes: G groups, N tools a group, S tokens a tool, C tokens of a packed catalogue
 query, U decoder positions, F free positions.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ class Batch:
     labels: torch.Tensor  # (G, B, F) that token; PAD where unused
     classes: torch.Tensor  # (G, B, F) its class
     answer_tool: torch.Tensor  # (G, B) index of the first called tool, -1 for a refusal
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
 
 
 @dataclass(frozen=True)

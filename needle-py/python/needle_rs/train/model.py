@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .prompt import PAD
-from .shared_attention import SharedAttention
+from .shared_attention import SharedAttention, shared_attention
 
 MASKED = -1e4
 
@@ -68,7 +68,8 @@ class Linear(nn.Module):
 def rotate(x: Tensor, theta: float) -> Tensor:
     """RoPE with half-split pairs over (..., T, E), positions from 0."""
     half = x.shape[-1] // 2
-    angles = torch.outer(torch.arange(x.shape[-2]), theta ** (-torch.arange(half) / half))
+    frequencies = theta ** (-torch.arange(half, device=x.device) / half)
+    angles = torch.outer(torch.arange(x.shape[-2], device=x.device), frequencies)
     cos, sin = angles.cos().to(x), angles.sin().to(x)
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
@@ -105,7 +106,8 @@ class Attention(nn.Module):
         k, v = own
         rep, length = q.shape[3:5]
         if shared is not None:
-            out = SharedAttention.apply(q.flatten(3, 4), k, v, *shared, mask, shared_mask)
+            attend = SharedAttention.apply if q.device.type == "cpu" else shared_attention
+            out = attend(q.flatten(3, 4), k, v, *shared, mask, shared_mask)
         else:
             mask = mask if mask.dim() == 2 else mask[:, :, None, None, None]
             scores = (q.flatten(3, 4) @ k.transpose(-1, -2)).unflatten(3, (rep, length)) + mask
@@ -180,7 +182,7 @@ class Encoded:
 
 
 def padding_mask(ids: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.zeros(ids.shape, dtype=dtype).masked_fill(ids == PAD, MASKED)
+    return torch.zeros(ids.shape, dtype=dtype, device=ids.device).masked_fill(ids == PAD, MASKED)
 
 
 class San(nn.Module):
@@ -234,7 +236,7 @@ class San(nn.Module):
         """(G, B, U) -> final-normed hidden (G, B, U, D)."""
         dtype = source.own.dtype
         length = target_ids.shape[-1]
-        causal = torch.full((length, length), MASKED, dtype=dtype).triu(1)
+        causal = torch.full((length, length), MASKED, dtype=dtype, device=target_ids.device).triu(1)
         source_mask = padding_mask(source.own_ids, dtype)
         shared_mask = None if source.shared is None else padding_mask(source.shared_ids, dtype)
         x = self.embed(target_ids, dtype)

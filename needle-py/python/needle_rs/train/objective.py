@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .batch import Batch
 from .model import Encoded, San
@@ -39,24 +40,43 @@ def forward(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> Fo
     return Forward(hidden, source, model.contrast(tools, batch.tool_ids), alone)
 
 
-def loss(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> tuple[Tensor, dict[str, float]]:
-    """Weighted cross-entropy of the free tokens, z-loss, and (with `retrieval`) the contrastive loss."""
-    out = forward(model, batch, dtype, retrieval)
-    log_p, partition, pointer = model.log_probabilities(out.hidden, out.source, batch.labels)
-    used = batch.labels != PAD
-    classes = batch.classes[used]
-    weights = torch.tensor(CLASS_WEIGHTS)[classes]
-    total = -(log_p * weights).sum() / weights.sum() + Z_LOSS * partition.square().mean()
-    parts = {name: -log_p[classes == i].mean().item() for i, name in enumerate(CLASS_NAMES) if (classes == i).any()}
-    if pointer is not None:
-        chosen = pointer_loss(pointer, batch)
-        parts["pointer"] = chosen.item()
-        total = total + POINTER * chosen
-    if retrieval:
-        contrast = contrastive_loss(out, batch)
-        parts["contrastive"] = contrast.item()
-        total = total + CONTRASTIVE * contrast
-    return total, parts
+class Objective(nn.Module):
+    """The training loss as a module, so that `DistributedDataParallel` sees its forward pass."""
+
+    def __init__(self, model: San, dtype: torch.dtype):
+        super().__init__()
+        self.model, self.dtype = model, dtype
+        self.register_buffer("class_weights", torch.tensor(CLASS_WEIGHTS), persistent=False)
+
+    def forward(self, batch: Batch, retrieval: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted cross-entropy of the free tokens, z-loss, and (with `retrieval`) the contrastive loss; its parts."""
+        out = forward(self.model, batch, self.dtype, retrieval)
+        log_p, partition, pointer = self.model.log_probabilities(out.hidden, out.source, batch.labels)
+        used = batch.labels != PAD
+        classes = batch.classes[used]
+        weights = self.class_weights[classes]
+        total = -mean((log_p * weights).sum(), weights.sum())
+        total = total + Z_LOSS * mean(partition.square().sum(), used.sum())
+        parts = {}
+        for i, name in enumerate(CLASS_NAMES[1:], 1):
+            of_class = classes == i
+            parts[name] = -(log_p.detach() * of_class).sum() / of_class.sum().clamp(min=1)
+        if pointer is not None:
+            parts["pointer"] = pointer_loss(pointer, batch)
+            total = total + POINTER * parts["pointer"]
+        if retrieval:
+            parts["contrastive"] = contrastive_loss(out, batch)
+            total = total + CONTRASTIVE * parts["contrastive"]
+        return total, {"loss": total.detach()} | {name: part.detach() for name, part in parts.items()}
+
+
+def mean(total: Tensor, count: Tensor) -> Tensor:
+    """`total / count`; of several processes, whose gradients are averaged, all counts together weigh each total."""
+    if dist.is_initialized():
+        count = count.clone()
+        dist.all_reduce(count)
+        total = total * dist.get_world_size()
+    return total / count.clamp(min=1)
 
 
 def pointer_loss(pointer: Tensor, batch: Batch) -> Tensor:
@@ -72,7 +92,7 @@ def pointer_loss(pointer: Tensor, batch: Batch) -> Tensor:
     weights = pointer.gather(2, first[..., None, None].expand(-1, -1, 1, pointer.shape[-1]))[:, :, 0]  # (G, B, C+T)
     mass = weights[..., : tool_of.shape[1]] @ tool_of.to(weights.dtype)  # (G, B, N)
     wanted = mass.gather(-1, batch.answer_tool.clamp(min=0)[..., None])[..., 0]
-    return -(wanted[example] + 1e-6).log().sum() / example.sum().clamp(min=1)
+    return mean(-(wanted[example] + 1e-6).log().sum(), example.sum())
 
 
 def contrastive_loss(out: Forward, batch: Batch) -> Tensor:
@@ -81,8 +101,8 @@ def contrastive_loss(out: Forward, batch: Batch) -> Tensor:
     present = (batch.tool_ids != PAD).any(-1).flatten()
     scores = out.query_embedding.flatten(0, 1) @ tools.T / TEMPERATURE
     scores = scores.masked_fill(~present, -1e4)
-    groups, _, num_tools = out.tool_embedding.shape[0], None, out.tool_embedding.shape[1]
-    wanted = batch.answer_tool + (torch.arange(groups) * num_tools)[:, None]
+    groups, num_tools = out.tool_embedding.shape[:2]
+    wanted = batch.answer_tool + (torch.arange(groups, device=tools.device) * num_tools)[:, None]
     called = (batch.answer_tool >= 0).flatten()
     return F.cross_entropy(scores[called], wanted.flatten()[called])
 

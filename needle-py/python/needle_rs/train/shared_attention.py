@@ -1,8 +1,9 @@
-"""Attention over own keys and a catalogue that a group of queries shares, without building the scores.
+"""Attention over own keys and a catalogue that a group of queries shares.
 
-Each part runs through PyTorch's fused CPU kernel, which also returns the logarithm of its softmax denominator; the
-parts are joined with those (Milakov and Gimelshein, 2018). The backward pass gives each part the joint output and
-denominator, from which the kernel recomputes its share of the one softmax (Liu et al., "Ring Attention", 2023).
+On a CPU the scores are not built. Each part runs through PyTorch's fused CPU kernel, which also returns the logarithm
+of its softmax denominator; the parts are joined with those (Milakov and Gimelshein, 2018). The backward pass gives each
+part the joint output and denominator, from which the kernel recomputes its share of the one softmax (Liu et al., "Ring
+Attention", 2023).
 """
 
 import torch
@@ -54,6 +55,18 @@ class SharedAttention(torch.autograd.Function):
         dq = (d_scores @ k).unflatten(0, (groups, batch)) + _from_shared(dq_shared, batch)
         dk = d_scores.mT @ q_own
         return dq, dk.unflatten(0, (groups, batch)), dv.unflatten(0, (groups, batch)), dk_shared, dv_shared, None, None
+
+
+def shared_attention(
+    q: Tensor, k: Tensor, v: Tensor, shared_k: Tensor, shared_v: Tensor, mask: Tensor, shared_mask: Tensor
+) -> Tensor:
+    """The same as `SharedAttention`, with all scores built: for devices that have the memory."""
+    batch = q.shape[1]
+    shared = _from_shared(_to_shared(q) @ shared_k.mT + shared_mask[:, None, None], batch)
+    own = q @ k.mT + mask[:, :, None, None]
+    weights = torch.cat([shared, own], -1).float().softmax(-1).to(v)
+    from_shared, from_own = weights.split([shared.shape[-1], own.shape[-1]], -1)
+    return _from_shared(_to_shared(from_shared) @ shared_v, batch) + from_own @ v
 
 
 def _to_shared(x: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""The training loop: data made by worker processes, checkpoints that resume with the same data order."""
+"""The training loop: data made by worker processes, checkpoints that resume with the same data order.
+
+Under `torchrun` every process makes and learns from its own groups of each batch, and their gradients are averaged.
+"""
 
 import json
 import math
@@ -10,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from . import optim, templates, tokenizer
 from .batch import Batch, Limits, collate
@@ -17,7 +21,8 @@ from .duplicates import Evaluation
 from .generate import TemplateSource
 from .mixture import Mixture
 from .model import Config, San
-from .objective import loss, teacher_forced
+from .objective import Objective, teacher_forced
+from .processes import Processes
 from .prompt import Prompter
 
 
@@ -31,6 +36,8 @@ class Settings:
     own_templates: Path | None = None
     steps: int = 6000
     minutes: float | None = None
+    pause_after: float | None = None
+    device: str | None = None
     groups: int = 8
     max_tools: int = 7
     curriculum_steps: int = 1000
@@ -73,10 +80,10 @@ TURNS = [Limits(44, 20, 28), Limits(36, 30, 36), Limits(44, 20, 28), Limits(30, 
 
 
 class Data:
-    """Builds the batch of a step; lives in a worker process."""
+    """Builds the batch of a step, or of several training processes the share of one; lives in a worker process."""
 
-    def __init__(self, settings: Settings, config: Config):
-        self.settings = settings
+    def __init__(self, settings: Settings, config: Config, rank: int = 0):
+        self.settings, self.rank = settings, rank
         self.prompter = Prompter(tokenizer.load(settings.out / "tokenizer.json"), config.max_seq_len)
         self.templates = templates.load(settings.data / "templates", settings.seed)
 
@@ -94,12 +101,15 @@ class Data:
 
     def batch(self, step: int) -> Batch:
         """The same seed and step give the same rows; catalogues grow over the first `curriculum_steps`."""
-        s, rng = self.settings, random.Random(f"{self.settings.seed}/{step}")
+        s = self.settings
         limits = TURNS[step % len(TURNS)]
         max_tools = 1 + round((s.max_tools - 1) * min(1.0, 0.2 + 0.8 * step / s.curriculum_steps))
+        own = range(self.rank * s.groups, (self.rank + 1) * s.groups)
+        rngs = [random.Random(f"{s.seed}/{step}/{index}") for index in own]
         batch = None
+        # A few groups may hold nothing that fits; then these draw again.
         while batch is None:
-            groups = [self.mixture.group(rng, max_tools, 2 * limits.queries) for _ in range(s.groups)]
+            groups = [self.mixture.group(rng, max_tools, 2 * limits.queries) for rng in rngs]
             batch = collate(groups, self.prompter, limits)
         return batch
 
@@ -116,10 +126,10 @@ class Data:
 _data: Data | None = None
 
 
-def _start_worker(settings: Settings, config: Config) -> None:
+def _start_worker(settings: Settings, config: Config, rank: int) -> None:
     global _data
     torch.set_num_threads(1)
-    _data = Data(settings, config)
+    _data = Data(settings, config, rank)
 
 
 def _work(step: int) -> Batch:
@@ -129,8 +139,8 @@ def _work(step: int) -> Batch:
 class Run:
     """Model, averaged weights, optimisers and position of one run; `save` and `resume` keep all of it."""
 
-    def __init__(self, settings: Settings, config: Config):
-        self.settings, self.config = settings, config
+    def __init__(self, settings: Settings, config: Config, processes: Processes):
+        self.settings, self.config, self.processes = settings, config, processes
         torch.manual_seed(settings.seed)
         self.model = San(config)
         if settings.warm_start:
@@ -138,6 +148,11 @@ class Run:
 
             table = embeddings(settings.warm_start, tokenizer.load(settings.out / "tokenizer.json"), config.d_model)
             self.model.embedding.weight.data.copy_(table)
+        self.model.to(processes.device)
+        objective = Objective(self.model, torch.bfloat16 if settings.bf16 else torch.float32).to(processes.device)
+        # The contrastive head takes part in some steps only.
+        several = processes.count > 1
+        self.objective = DistributedDataParallel(objective, find_unused_parameters=True) if several else objective
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimisers = optim.build(self.model, settings.muon_lr, settings.adam_lr, settings.weight_decay)
         self.step, self.seconds, self.examples = 0, 0.0, 0
@@ -147,18 +162,13 @@ class Run:
         by_time = self.seconds / (60 * self.settings.minutes) if self.settings.minutes else 0.0
         return max(self.step / self.settings.steps, by_time)
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
+    def train_step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Learns from a batch; the parts of its loss, which may still be under way on the device."""
         s = self.settings
         factor = optim.warmup_stable_decay(self.progress, 1.0)
         for optimiser, lr in zip(self.optimisers, (s.muon_lr, s.adam_lr), strict=True):
             optimiser.param_groups[0]["lr"] = lr * factor
-        dtype = torch.bfloat16 if s.bf16 else torch.float32
-        total, parts = loss(self.model, batch, dtype, retrieval=self.step % s.retrieval_every == 0)
-        if not math.isfinite(total.item()):
-            raise FloatingPointError(
-                f"the loss is {total.item()} at step {self.step}; the last checkpoint is intact: "
-                "lower the learning rates and resume"
-            )
+        total, parts = self.objective(batch, (self.step + 1) % s.retrieval_every == 0)
         self.model.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -169,10 +179,10 @@ class Run:
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
                 self.average[name].lerp_(value, 1 - keep)
-        return {"loss": total.item(), **parts}
+        return self.processes.mean(parts)
 
     def averaged(self) -> San:
-        model = San(self.config)
+        model = San(self.config).to(self.processes.device)
         model.load_state_dict(self.average)
         return model.eval()
 
@@ -196,7 +206,7 @@ class Run:
         path = self.settings.out / "checkpoint.pt"
         if not path.exists():
             return False
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.processes.device)
         if state["config"] != self.config.as_dict():
             raise ValueError(f"{path} was trained with other sizes; choose another --out")
         self.model.load_state_dict(state["model"])
@@ -209,7 +219,7 @@ class Run:
 
 def load_average(path: Path) -> San:
     """The averaged weights of a checkpoint: what a run exports."""
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, weights_only=True, map_location="cpu")
     model = San(Config(**state["config"]))
     model.load_state_dict(state["average"])
     return model.eval()
@@ -217,52 +227,105 @@ def load_average(path: Path) -> San:
 
 def evaluate(model: San, batches: list[Batch]) -> dict[str, float]:
     """Share of examples whose every free token (`exact`), whose every name token (`tool`) is most probable."""
-    results = [teacher_forced(model, batch, torch.bfloat16) for batch in batches]
+    device = model.embedding.weight.device
+    results = [teacher_forced(model, batch.to(device), torch.bfloat16) for batch in batches]
     return {key: sum(sum(r[key]) for r in results) / sum(len(r[key]) for r in results) for key in ("exact", "tool")}
 
 
+class Progress:
+    """Moving averages of the parts of the loss, and the lines that tell of them."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, torch.Tensor] = {}
+
+    def add(self, parts: dict[str, torch.Tensor]) -> None:
+        for key, value in parts.items():
+            self.shown[key] = torch.lerp(self.shown.get(key, value), value, 0.05)
+
+    def values(self, step: int) -> dict[str, float]:
+        """What is shown now, once the device has come so far.
+
+        Raises:
+            FloatingPointError: if the loss is no number any more.
+        """
+        values = {key: value.item() for key, value in self.shown.items()}
+        if not math.isfinite(values["loss"]):
+            raise FloatingPointError(
+                f"the loss is {values['loss']} at step {step}; the last checkpoint is intact: "
+                "lower the learning rates and resume"
+            )
+        return values
+
+    def print(self, run: Run) -> None:
+        left = (1 / max(run.progress, 1e-9) - 1) * run.seconds / 60
+        print(
+            f"step {run.step} {100 * run.progress:.1f}% {run.examples} examples "
+            f"{run.examples / max(run.seconds, 1e-9):.0f}/s {left:.0f} min left | "
+            + " ".join(f"{key} {value:.3f}" for key, value in self.values(run.step).items()),
+            flush=True,
+        )
+
+
 def train(settings: Settings, config: Config) -> Run:
+    """Trains until the budget is spent or `pause_after` minutes have passed; run again, it goes on."""
     torch.set_num_threads(settings.threads)
-    run = Run(settings, config)
-    if run.resume():
-        print(f"resuming at step {run.step}", flush=True)
-    if settings.compiled:
-        for layer in [*run.model.encoder.layers, *run.model.decoder.layers]:
-            layer.compile(dynamic=True)
-    data = Data(settings, config)
-    dev = {name: data.dev(name, 24) for name in ("dev_phrasings", "dev_tools", "dev_domains")}
-    workers = ProcessPoolExecutor(settings.workers, initializer=_start_worker, initargs=(settings, config))
-    with workers as pool, (settings.out / "log.jsonl").open("a") as log:
-        ahead = [pool.submit(_work, run.step + i) for i in range(2 + settings.workers)]
-        shown, first_step = {}, run.step
-        while run.progress < 1.0:
-            batch = ahead.pop(0).result()
-            ahead.append(pool.submit(_work, run.step + len(ahead) + 1))
-            start = time.monotonic()
-            parts = run.train_step(batch)
-            run.examples += batch.labels[..., 0].count_nonzero().item()
-            compiling = settings.compiled and run.step - first_step <= len(TURNS)
-            run.seconds += 0.0 if compiling else time.monotonic() - start
-            for key, value in parts.items():
-                shown[key] = 0.95 * shown.get(key, value) + 0.05 * value
-            if run.step % 25 == 0:
-                left = (1 / max(run.progress, 1e-9) - 1) * run.seconds / 60
-                print(
-                    f"step {run.step} {100 * run.progress:.1f}% {run.examples} examples "
-                    f"{run.examples / max(run.seconds, 1e-9):.0f}/s {left:.0f} min left | "
-                    + " ".join(f"{k} {v:.3f}" for k, v in shown.items()),
-                    flush=True,
-                )
-            if run.step % settings.save_every == 0:
-                run.save()
-                model = run.averaged()
-                scores = {name: evaluate(model, batches) for name, batches in dev.items()}
-                log.write(json.dumps({"step": run.step, "seconds": run.seconds, **shown, **scores}) + "\n")
-                log.flush()
-                print(
-                    "   dev "
-                    + "  ".join(f"{n} exact {s['exact']:.3f} tool {s['tool']:.3f}" for n, s in scores.items()),
-                    flush=True,
-                )
-    run.save()
+    with Processes(settings.device) as processes:
+        run = Run(settings, config, processes)
+        if run.resume() and processes.first:
+            print(f"resuming at step {run.step}", flush=True)
+        if settings.compiled:
+            for layer in [*run.model.encoder.layers, *run.model.decoder.layers]:
+                layer.compile(dynamic=True)
+        _learn(run)
     return run
+
+
+def _learn(run: Run) -> None:
+    settings, processes = run.settings, run.processes
+    progress, first_step, start = Progress(), run.step, time.monotonic()
+    report = _reporter(run) if processes.first else None
+    arguments = (settings, run.config, processes.rank)
+    with ProcessPoolExecutor(settings.workers, initializer=_start_worker, initargs=arguments) as pool:
+        ahead = [pool.submit(_work, run.step + i) for i in range(2 + 2 * settings.workers)]
+        tick = time.monotonic()
+        while run.progress < 1.0 and not processes.agreed(_paused(settings, start)):
+            batch = ahead.pop(0).result().to(processes.device)
+            ahead.append(pool.submit(_work, run.step + len(ahead) + 1))
+            progress.add(run.train_step(batch))
+            run.examples += processes.sum(batch.labels[..., 0].count_nonzero())
+            compiling = settings.compiled and run.step - first_step <= len(TURNS)
+            run.seconds = processes.agreed(run.seconds + (0.0 if compiling else time.monotonic() - tick))
+            if run.step % 25 == 0 and processes.first:
+                progress.print(run)
+            if run.step % settings.save_every == 0 and report:
+                values = progress.values(run.step)
+                run.save()
+                report(values)
+            tick = time.monotonic()
+        for future in ahead:
+            future.cancel()
+    if processes.first and progress.shown:
+        progress.values(run.step)
+        run.save()
+
+
+def _paused(settings: Settings, start: float) -> bool:
+    return settings.pause_after is not None and time.monotonic() - start > 60 * settings.pause_after
+
+
+def _reporter(run: Run):
+    """Writes the scores of the averaged weights on the dev splits to `log.jsonl`, and prints them."""
+    data = Data(run.settings, run.config)
+    dev = {name: data.dev(name, 24) for name in ("dev_phrasings", "dev_tools", "dev_domains")}
+
+    def report(shown: dict[str, float]) -> None:
+        model = run.averaged()
+        scores = {name: evaluate(model, batches) for name, batches in dev.items()}
+        with (run.settings.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps({"step": run.step, "seconds": run.seconds, **shown, **scores}) + "\n")
+        print(
+            "   dev " + "  ".join(f"{n} exact {s['exact']:.3f} tool {s['tool']:.3f}" for n, s in scores.items()),
+            flush=True,
+        )
+
+    return report
