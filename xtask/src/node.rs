@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::process::{output, root, run, unchanged};
 
 pub(crate) fn test() -> Result<(), String> {
+    same_version()?;
     // Not `npm ci`: it wants the tools of every platform, also those that cannot be had here.
     npm(&["install", "--no-save", "--no-audit", "--no-fund"])?;
     // The profile of the Rust tests, whose dependencies are then compiled already.
@@ -15,6 +16,19 @@ pub(crate) fn test() -> Result<(), String> {
     npm(&["run", "build:ts"])?;
     run(Command::new("npm").arg("test").current_dir(project()).env("NEEDLE_COMMAND", command()?))?;
     install()
+}
+
+/// npm knows no version but the one in the package; the other packages read the workspace's.
+fn same_version() -> Result<(), String> {
+    let path = project().join("package.json");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let package: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let (found, wanted) = (&package["version"], env!("CARGO_PKG_VERSION"));
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(format!("package.json has version {found}, Cargo.toml {wanted}"))
+    }
 }
 
 /// The path of the `needle` command, which is built for the tests of the server.
