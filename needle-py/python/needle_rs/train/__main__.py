@@ -68,7 +68,7 @@ def run_export(args: argparse.Namespace) -> None:
 
 
 def run_dev_rows(args: argparse.Namespace) -> None:
-    rows.write(templates.load(args.data / "templates", args.seed), args.out, args.count, args.name)
+    rows.write(templates.load(args.data / "templates", args.seed), args.out, args.count, args.name, args.num_tools)
 
 
 def run_duplicates(args: argparse.Namespace) -> None:
@@ -113,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
     command("duplicates", run_duplicates, "count the training rows that nearly repeat an evaluation row", out=False)
     sub = command("dev-rows", run_dev_rows, "write labelled rows of the held-out splits for `needle eval`")
     sub.add_argument("--count", type=int, default=400, help="rows per split")
+    sub.add_argument("--num_tools", type=int, help="tools of a row, by default 2 to 8")
     sub.add_argument("--name", default="dev", help="names another draw from the same splits")
     sub.add_argument("--seed", type=int, default=Settings.seed, help="of the split; the trainer's")
     return main
