@@ -75,10 +75,14 @@ def show(record: dict, rng: random.Random, vary: bool) -> Tool:
 
 
 class TemplateSource:
-    """Groups from the hand-written templates of one split; the tools around come from `pool`."""
+    """Groups from the hand-written templates of one split; the tools around come from `pool`.
 
-    def __init__(self, split: Split, pool: Split, lexicons: dict, vary: bool = True):
+    Where domains cross, so that one's tools may serve another's requests, refusals are its own and chatter.
+    """
+
+    def __init__(self, split: Split, pool: Split, lexicons: dict, vary: bool = True, crossing: bool = False):
         self.split, self.pool, self.lexicons, self.vary = split, pool, lexicons, vary
+        self.lenders = [] if crossing else [d for d in pool.tools if d not in HARD_DOMAINS and pool.tools[d]]
         self.domains = [d for d in split.tools if split.tools[d]]
         self.weights = [len(split.tools[d]) ** 0.5 for d in self.domains]
 
@@ -146,7 +150,7 @@ class TemplateSource:
             record = rng.choice(records)
             text, _ = fill(record["q"], {}, record.get("slots", {}), self.lexicons, rng)
             return self._say(text, [], [], rng)
-        elsewhere = [d for d in self.pool.tools if d not in domains and d not in HARD_DOMAINS and self.pool.tools[d]]
+        elsewhere = [d for d in self.lenders if d not in domains]
         if not elsewhere:
             return self._say(rng.choice(self.lexicons["chatter"]), [], [], rng)
         record = rng.choice(self.pool.tools[rng.choice(elsewhere)])

@@ -36,7 +36,7 @@ class Mixture:
             (CatalogueSource(catalogue_files, templates.lexicons), catalogue_share),
         ]
         if own:
-            sources.append((TemplateSource(own, own, templates.lexicons), own_share))
+            sources.append((TemplateSource(own, own, templates.lexicons, crossing=True), own_share))
         self.sources = [source for source, _ in sources]
         self.shares = [share for _, share in sources]
 

@@ -10,10 +10,9 @@ from . import jsonl
 
 SLOT = re.compile(r"\{([A-Za-z0-9_]+)\}")
 WHOLE_SLOT = re.compile(r"^\{([A-Za-z0-9_]+)(?:\.([A-Za-z0-9_]+))?\}$")
-# Domains that exist to be hard (look-alike tools, meaningless names), and this project's own of models/templates,
-# which cross the others' topics: a request for a tool of theirs may be served by another tool, so they lend no
-# refusals and are never held out as a whole.
-HARD_DOMAINS = {"lookalikes", "opaque_names", "typed_arguments", "computing", "finding", "knowledge", "making"}
+# Domains that exist to be hard (look-alike tools, meaningless names): a request for a tool of theirs may be
+# served by another tool, so they lend no refusals and are never held out as a whole.
+HARD_DOMAINS = {"lookalikes", "opaque_names", "typed_arguments"}
 
 
 @dataclass
