@@ -18,6 +18,8 @@ pub(crate) fn test() -> Result<(), String> {
     let python = environment("target/python")?;
     let project = root().join("needle-py");
     let package = format!("{}[train,test]", project.display());
+    // The one that comes with Python 3.11 gives up on so many packages.
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--upgrade", "pip"]))?;
     run(Command::new(&python)
         .args(["-m", "pip", "install", "--quiet", "--editable", &package])
         .env(PROFILE.0, PROFILE.1))?;

@@ -97,6 +97,10 @@ fn figures(report: &Report) -> String {
         ("latency p95", ms(report.latency_p95_ms)),
     ];
     let mut text: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<24}{value:>10}")).collect();
+    text.extend(report.arguments.iter().map(|(kind, share)| {
+        let name = format!("argument: {}, {}", kind.name(), share.count);
+        format!("{name:<24}{:>10}", percent(Some(share.accuracy)))
+    }));
     text.extend(report.handoffs.iter().map(|(reason, count)| format!("handed off: {reason:<20}{count:>8}")));
     text.join("\n")
 }

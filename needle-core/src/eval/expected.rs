@@ -80,22 +80,66 @@ impl Expected {
             && self.arguments.iter().all(|(key, slot)| slot.fits(call.arguments.get(key)))
     }
 
-    /// How many of the arguments (those expected, and those that should not be there) are right, of how many.
-    pub fn arguments_right(&self, call: &ToolCall) -> (usize, usize) {
+    /// The arguments (those expected, and those that should not be there), each with its kind and whether it is right.
+    pub fn judge(&self, call: &ToolCall) -> Vec<(ArgumentKind, bool)> {
         let expected = self
             .arguments
             .iter()
-            .filter(|(key, slot)| !slot.may_be_absent || call.arguments.contains_key(key.as_str()));
-        let (mut right, mut all) = (0, 0);
-        for (key, slot) in expected {
-            all += 1;
-            right += usize::from(slot.fits(call.arguments.get(key)));
+            .filter(|(key, slot)| !slot.may_be_absent || call.arguments.contains_key(key.as_str()))
+            .map(|(key, slot)| (slot.kind(), slot.fits(call.arguments.get(key))));
+        let unwanted = call.arguments.keys().filter(|key| !self.arguments.contains_key(*key));
+        expected.chain(unwanted.map(|_| (ArgumentKind::Unwanted, false))).collect()
+    }
+}
+
+/// The JSON type of an expected argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArgumentKind {
+    /// A string.
+    String,
+    /// An integer or another number.
+    Number,
+    /// True or false.
+    Boolean,
+    /// A list.
+    Array,
+    /// An object.
+    Object,
+    /// Null, or one of several types.
+    Other,
+    /// An argument that was not expected at all.
+    Unwanted,
+}
+
+impl ArgumentKind {
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Array => "array",
+            Self::Object => "object",
+            Self::Other => "other",
+            Self::Unwanted => "unwanted",
         }
-        (right, all + call.arguments.keys().filter(|key| !self.arguments.contains_key(*key)).count())
     }
 }
 
 impl Slot {
+    fn kind(&self) -> ArgumentKind {
+        let mut values = self.accepted.iter().filter(|value| **value != "");
+        match values.next() {
+            Some(Value::String(_)) => ArgumentKind::String,
+            Some(Value::Number(_)) => ArgumentKind::Number,
+            Some(Value::Bool(_)) => ArgumentKind::Boolean,
+            Some(Value::Array(_)) => ArgumentKind::Array,
+            Some(Value::Object(_)) => ArgumentKind::Object,
+            Some(Value::Null) | None => ArgumentKind::Other,
+        }
+    }
+
     fn fits(&self, found: Option<&Value>) -> bool {
         found.map_or(self.may_be_absent, |found| {
             self.accepted.iter().any(|wanted| same(found, wanted, self.fold))
@@ -234,7 +278,8 @@ mod tests {
             matches(&both, &gold_overlaps) && matches(&[both[1].clone(), both[0].clone()], &gold_overlaps)
         );
         let half = calls(json!([{"name": "wake", "arguments": {"time": "7", "backup": true, "day": 1}}]));
-        assert_eq!(gold[0].arguments_right(&half[0]), (1, 3));
+        use ArgumentKind::{Boolean, String, Unwanted};
+        assert_eq!(gold[0].judge(&half[0]), [(String, false), (Boolean, true), (Unwanted, false)]);
     }
 
     #[test]

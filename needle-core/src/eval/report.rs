@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::expected::{Expected, matched, matches};
+use super::expected::{ArgumentKind, Expected, matched, matches};
 use crate::call::ToolCall;
 use crate::router::{Decision, HandoffReason, Outcome};
 
@@ -58,6 +58,15 @@ pub struct Bin {
     pub accuracy: f64,
 }
 
+/// How many of some things there are, and which share of them is right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Share {
+    /// How many.
+    pub count: usize,
+    /// Share of them that is right.
+    pub accuracy: f64,
+}
+
 /// Figures of one evaluation; shares are of 1, and none where there is nothing to count.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -71,6 +80,8 @@ pub struct Report {
     pub call_f1: Option<f64>,
     /// Right arguments in calls of a right tool.
     pub argument_accuracy: Option<f64>,
+    /// The same by the type that was expected.
+    pub arguments: BTreeMap<ArgumentKind, Share>,
     /// Rows without a right call where none was written.
     pub refusal_accuracy: Option<f64>,
     /// Rows with a right call that is exactly right.
@@ -110,6 +121,7 @@ impl Report {
         let mut latencies: Vec<f64> = rows.iter().map(|row| row.decision.timings().total_ms).collect();
         latencies.sort_by(f64::total_cmp);
         let (reliability, ece) = reliability(rows);
+        let arguments: Vec<_> = rows.iter().flat_map(judged_arguments).collect();
         Self {
             rows: rows.len(),
             exact: share(&|row| row.is_right, &|_| true),
@@ -122,7 +134,8 @@ impl Report {
                 found.count()
             }),
             call_f1: f1(rows, |row| matched(&row.calls, &row.expected)),
-            argument_accuracy: argument_accuracy(rows),
+            argument_accuracy: ratio(arguments.iter().filter(|(_, right)| *right).count(), arguments.len()),
+            arguments: by_kind(&arguments),
             refusal_accuracy: share(&|row| row.calls.is_empty(), &|row| row.expected.is_empty()),
             call_accuracy: share(&|row| row.is_right, &|row| !row.expected.is_empty()),
             parse_rate: share(&|row| row.is_parsed, &|_| true),
@@ -149,19 +162,27 @@ fn f1(rows: &[Judged], right: impl Fn(&Judged) -> usize) -> Option<f64> {
     ratio(2 * right, both)
 }
 
-fn argument_accuracy(rows: &[Judged]) -> Option<f64> {
-    let (mut right, mut all) = (0, 0);
-    for row in rows {
-        for call in &row.calls {
-            // Of several expected calls of this tool, the one that it fits best.
-            let fits = row.expected.iter().filter(|expected| expected.name == call.name);
-            if let Some((r, a)) = fits.map(|expected| expected.arguments_right(call)).max() {
-                right += r;
-                all += a;
-            }
-        }
+/// The arguments of a row's calls of right tools.
+fn judged_arguments(row: &Judged) -> impl Iterator<Item = (ArgumentKind, bool)> {
+    row.calls.iter().flat_map(|call| {
+        // Of several expected calls of this tool, the one that it fits best.
+        let fits = row.expected.iter().filter(|expected| expected.name == call.name);
+        let judged = fits.map(|expected| expected.judge(call));
+        judged.max_by_key(|judged| judged.iter().filter(|(_, right)| *right).count()).unwrap_or_default()
+    })
+}
+
+fn by_kind(arguments: &[(ArgumentKind, bool)]) -> BTreeMap<ArgumentKind, Share> {
+    let mut kinds: BTreeMap<ArgumentKind, Share> = BTreeMap::new();
+    for (kind, right) in arguments {
+        let share = kinds.entry(*kind).or_default();
+        share.count += 1;
+        share.accuracy += f64::from(u8::from(*right));
     }
-    ratio(right, all)
+    for share in kinds.values_mut() {
+        share.accuracy /= share.count as f64;
+    }
+    kinds
 }
 
 /// The value below or at which `percent` of the sorted values lie (nearest rank).
@@ -240,6 +261,7 @@ mod tests {
         close(report.name_f1, 2.0 * 3.0 / (4.0 + 3.0));
         close(report.call_f1, 2.0 * 2.0 / (4.0 + 3.0));
         close(report.argument_accuracy, 5.0 / 6.0);
+        assert_eq!(report.arguments[&ArgumentKind::Number], Share { count: 6, accuracy: 5.0 / 6.0 });
         close(report.refusal_accuracy, 0.5);
         close(report.call_accuracy, 2.0 / 3.0);
         close(report.coverage, 3.0 / 5.0);
