@@ -16,12 +16,12 @@ def embeddings(folder: Path, tokenizer: Tokenizer, d_model: int) -> Tensor:
     theirs.no_padding()
     theirs.no_truncation()
     rows = []
-    generator = torch.Generator().manual_seed(0)
+    generator, spread = torch.Generator().manual_seed(0), words.std()
     for i in range(tokenizer.get_vocab_size()):
         piece = tokenizer.id_to_token(i)
         ids = [] if piece.startswith("<0x") else theirs.encode(piece, add_special_tokens=False).ids
         known = torch.tensor([j for j in ids if theirs.id_to_token(j) != "[UNK]"], dtype=torch.long)
-        noise = torch.randn(words.shape[1], generator=generator) * words.std()
+        noise = torch.randn(words.shape[1], generator=generator) * spread
         rows.append(words[known].mean(0) + 0.3 * noise if len(known) else noise)
     table = torch.stack(rows)
     table = table - table.mean(0)
