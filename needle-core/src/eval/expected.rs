@@ -278,8 +278,10 @@ mod tests {
             matches(&both, &gold_overlaps) && matches(&[both[1].clone(), both[0].clone()], &gold_overlaps)
         );
         let half = calls(json!([{"name": "wake", "arguments": {"time": "7", "backup": true, "day": 1}}]));
-        use ArgumentKind::{Boolean, String, Unwanted};
-        assert_eq!(gold[0].judge(&half[0]), [(String, false), (Boolean, true), (Unwanted, false)]);
+        assert_eq!(
+            gold[0].judge(&half[0]),
+            [(ArgumentKind::String, false), (ArgumentKind::Boolean, true), (ArgumentKind::Unwanted, false)]
+        );
     }
 
     #[test]
