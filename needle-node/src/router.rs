@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use napi::bindgen_prelude::AsyncTask;
 use napi_derive::napi;
-use needle_core::{Api, Error, Hooks, Policy};
+use needle_core::{Hooks, Policy};
 use serde_json::to_string;
 
 use crate::border::{Thrown, Work, guarded, json, promise};
@@ -32,7 +32,7 @@ impl Router {
         let (router, cancel) = (Arc::clone(&self.0), flag(cancel));
         promise(move || {
             let hooks = Hooks { cancel, on_event: None };
-            json(to_string(&router.decide(named(&api)?, &body, hooks)?))
+            json(to_string(&router.decide(api.parse()?, &body, hooks)?))
         })
     }
 
@@ -40,13 +40,6 @@ impl Router {
     #[napi(ts_return_type = "Promise<string>")]
     pub fn nearest(&self, api: String, body: String, count: u32) -> AsyncTask<Work<String>> {
         let router = Arc::clone(&self.0);
-        promise(move || json(to_string(&router.nearest(named(&api)?, &body, count as usize)?)))
+        promise(move || json(to_string(&router.nearest(api.parse()?, &body, count as usize)?)))
     }
-}
-
-fn named(api: &str) -> Result<Api, Error> {
-    Api::ALL.into_iter().find(|known| known.name() == api).ok_or_else(|| {
-        let problem = format!("is {api:?}; must be chat, responses or messages");
-        Error::Option { name: "api", problem }
-    })
 }

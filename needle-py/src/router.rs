@@ -1,6 +1,6 @@
 //! Requests to a large model, and decisions about them.
 
-use needle_core::{Api, Error, Hooks, Policy, Result};
+use needle_core::{Hooks, Policy};
 use pyo3::prelude::*;
 use serde_json::to_string;
 
@@ -26,21 +26,13 @@ impl Router {
     #[pyo3(signature = (api, body, cancel=None))]
     fn decide(&self, py: Python<'_>, api: &str, body: &str, cancel: Option<&Cancel>) -> PyResult<String> {
         detached(py, || {
-            let api = named(api)?;
             let hooks = Hooks { cancel: cancel.map(Cancel::flag), on_event: None };
-            json(to_string(&self.0.decide(api, body, hooks)?))
+            json(to_string(&self.0.decide(api.parse()?, body, hooks)?))
         })
     }
 
     /// Names and cosines of the tools nearest to a request's ask, best first.
     fn nearest(&self, py: Python<'_>, api: &str, body: &str, count: usize) -> PyResult<Vec<(String, f32)>> {
-        detached(py, || self.0.nearest(named(api)?, body, count))
+        detached(py, || self.0.nearest(api.parse()?, body, count))
     }
-}
-
-fn named(api: &str) -> Result<Api> {
-    Api::ALL.into_iter().find(|known| known.name() == api).ok_or_else(|| {
-        let problem = format!("is {api:?}; must be chat, responses or messages");
-        Error::Option { name: "api", problem }
-    })
 }

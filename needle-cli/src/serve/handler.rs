@@ -70,8 +70,9 @@ pub(super) async fn decide(
     request: Request,
 ) -> Response {
     let name = which.api.as_deref().unwrap_or(Api::Chat.name());
-    let Some(api) = Api::ALL.into_iter().find(|api| api.name() == name) else {
-        return error(StatusCode::BAD_REQUEST, "api must be chat, responses or messages");
+    let api: Api = match name.parse() {
+        Ok(api) => api,
+        Err(unknown) => return error(StatusCode::BAD_REQUEST, &unknown.to_string()),
     };
     let read = match whole(&server, request).await {
         Ok((_, body)) => body_object(&body),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use super::HandoffReason;
+use crate::error::{Error, Result};
 
 /// The API that a request is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +29,21 @@ impl Api {
             Self::Responses => "responses",
             Self::Messages => "messages",
         }
+    }
+}
+
+impl std::str::FromStr for Api {
+    type Err = Error;
+
+    /// Finds an API by its stable name.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for any other name.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|api| api.name() == name).ok_or_else(|| {
+            let problem = format!("is {name:?}; must be chat, responses or messages");
+            Error::Option { name: "api", problem }
+        })
     }
 }
 
