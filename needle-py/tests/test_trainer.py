@@ -92,6 +92,25 @@ def test_generated_answers_name_shown_tools_and_their_parameters(data):
     assert examples > 50
 
 
+def test_further_phrasings_join_their_tool_unless_they_repeat_a_held_out_one(data, tmp_path):
+    split = templates.load(data / "templates", seed=7)
+    domain, (record, *_) = next(iter(split.dev_phrasings.tools.items()))
+    name, held_out = record["tool"]["name"], record["queries"][0]["q"]
+    new = {"q": "a wording of {thing} that nobody has used", "args": {}}
+    more = {"kind": "phrasings", "domain": domain, "tool": name, "slots": {"thing": ["soup"]}}
+    (tmp_path / "more.jsonl").write_text(json.dumps({**more, "queries": [{"q": held_out, "args": {}}, new]}))
+    train = templates.with_phrasings(split, tmp_path)
+    before, after = (
+        next(r["queries"] for r in side.tools[domain] if r["tool"]["name"] == name) for side in (split.train, train)
+    )
+    assert [row["q"] for row in after[len(before) :]] == [new["q"]]
+    source = TemplateSource(train, train, split.lexicons)
+    assert "a wording of soup that nobody has used" in {
+        source._request({"queries": after[-1:], "slots": {"thing": ["stew"]}}, random.Random(1))[0]
+    }
+    assert not templates.load_whole(tmp_path).tools
+
+
 def test_dev_rows_are_the_same_bytes_for_the_same_seed(data, tmp_path):
     split = templates.load(data / "templates", seed=7)
     for folder in ("a", "b"):
@@ -114,6 +133,23 @@ def test_a_malformed_row_is_named(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"query": "a"}\n{"query": \n')
     with pytest.raises(ValueError, match=r"a\.jsonl, line 2: "):
         list(jsonl.read(tmp_path / "a.jsonl"))
+
+
+def test_malformed_rows_are_left_out_only_on_request(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"query": "a"}\n[]\n{"query": "b"}\n')
+    rows = list(jsonl.read(tmp_path / "a.jsonl", skip_malformed=True))
+    assert [row["query"] for row in rows] == ["a", "b"]
+    assert "a.jsonl, line 2: a row must be a JSON object" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoint(data, pieces, tmp_path):
+    run(data, tmp_path, pieces, 2)
+    checkpoint = (tmp_path / "checkpoint.pt").read_bytes()
+    config = Config(vocab_size=pieces.get_vocab_size(), **TINY)
+    plain = {"compiled": False, "threads": 1, "row_weights": {"snips": 1.0}, "save_every": 1}
+    with pytest.raises(FloatingPointError, match="the last checkpoint is intact"):
+        train(Settings(data, tmp_path, steps=20, groups=2, muon_lr=float("nan"), **plain), config)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
 
 
 def test_both_forms_of_shared_attention_are_the_same_function():

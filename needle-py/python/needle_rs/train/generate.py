@@ -10,6 +10,9 @@ from . import jsonl
 from .prompt import snake_case
 from .templates import HARD_DOMAINS, Split, fill
 
+# Between two requests of one sentence.
+JOINTS = [" and ", " and ", " and then ", ", then ", ", and ", " and also ", ", also ", " plus ", "; "]
+
 
 @dataclass
 class Tool:
@@ -118,6 +121,8 @@ class TemplateSource:
             kind = rng.random()
             if kind < 0.1 and multi:
                 examples.append(self._multi(rng.choice(multi), by_key, rng))
+            elif self.vary and kind < 0.14 and askable and num_tools > 1:
+                examples.append(self._pair([rng.choice(askable) for _ in range(2)], by_key, rng))
             elif kind < 0.26:
                 examples.append(self._none(domain, domains, by_key, rng))
             elif askable:
@@ -133,9 +138,21 @@ class TemplateSource:
         return list(seen.values())
 
     def _single(self, record: dict, tool: Tool, rng: random.Random) -> Example:
-        row = rng.choice(record["queries"])
-        text, arguments = fill(row["q"], row.get("args", {}), record.get("slots", {}), self.lexicons, rng)
+        text, arguments = self._request(record, rng)
         return self._say(text, [self._call(tool, arguments)], [tool], rng)
+
+    def _pair(self, records: list[dict], by_key: dict, rng: random.Random) -> Example:
+        """Two requests in one sentence."""
+        tools = [by_key[identity(record)] for record in records]
+        (first, a), (second, b) = (self._request(record, rng) for record in records)
+        text = first.rstrip(".?! ") + rng.choice(JOINTS) + second[:1].lower() + second[1:]
+        return self._say(text, [self._call(t, x) for t, x in zip(tools, (a, b), strict=True)], tools, rng)
+
+    def _request(self, record: dict, rng: random.Random) -> tuple[str, dict]:
+        """One phrasing of a tool, filled in, and its arguments."""
+        row = rng.choice(record["queries"])
+        slots = {**record.get("slots", {}), **row.get("slots", {})}
+        return fill(row["q"], row.get("args", {}), slots, self.lexicons, rng)
 
     def _multi(self, record: dict, by_key: dict, rng: random.Random) -> Example:
         calls = record["calls"]
@@ -153,9 +170,7 @@ class TemplateSource:
         elsewhere = [d for d in self.lenders if d not in domains]
         if not elsewhere:
             return self._say(rng.choice(self.lexicons["chatter"]), [], [], rng)
-        record = rng.choice(self.pool.tools[rng.choice(elsewhere)])
-        row = rng.choice(record["queries"])
-        text, _ = fill(row["q"], {}, record.get("slots", {}), self.lexicons, rng)
+        text, _ = self._request(rng.choice(self.pool.tools[rng.choice(elsewhere)]), rng)
         return self._say(text, [], [], rng)
 
     @staticmethod
@@ -205,8 +220,8 @@ def _lower_copies(arguments: dict, parameters: dict, text: str) -> dict:
 class RowSource:
     """Groups from public rows: the catalogue of one row, with other rows of the same tools around it."""
 
-    def __init__(self, path: Path):
-        self.rows = list(jsonl.read(path))
+    def __init__(self, path: Path, skip_malformed: bool = False):
+        self.rows = list(jsonl.read(path, skip_malformed))
         self.by_tool: dict[str, list[int]] = defaultdict(list)
         for index, row in enumerate(self.rows):
             for call in row["answers"]:

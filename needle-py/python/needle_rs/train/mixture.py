@@ -6,7 +6,7 @@ from pathlib import Path
 from .catalogue import CatalogueSource
 from .duplicates import Evaluation
 from .generate import Group, RowSource, TemplateSource
-from .templates import Split, Templates
+from .templates import Split
 
 
 class Mixture:
@@ -19,24 +19,26 @@ class Mixture:
 
     def __init__(
         self,
-        templates: Templates,
+        templates: Split,
         own: Split | None,
+        lexicons: dict[str, list[str]],
         row_files: dict[Path, float],
         catalogue_files: list[Path],
         template_share: float,
         own_share: float,
         catalogue_share: float,
         evaluation: Evaluation,
+        skip_malformed: bool = False,
     ):
         self.evaluation = evaluation
-        self.rows = [RowSource(path) for path in row_files]
+        self.rows = [RowSource(path, skip_malformed) for path in row_files]
         self.row_weights = list(row_files.values())
         sources = [
-            (TemplateSource(templates.train, templates.train, templates.lexicons), template_share),
-            (CatalogueSource(catalogue_files, templates.lexicons), catalogue_share),
+            (TemplateSource(templates, templates, lexicons), template_share),
+            (CatalogueSource(catalogue_files, lexicons), catalogue_share),
         ]
         if own:
-            sources.append((TemplateSource(own, own, templates.lexicons, crossing=True), own_share))
+            sources.append((TemplateSource(own, own, lexicons, crossing=True), own_share))
         self.sources = [source for source, _ in sources]
         self.shares = [share for _, share in sources]
 

@@ -3,10 +3,11 @@
 import json
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import jsonl
+from .duplicates import Evaluation
 
 SLOT = re.compile(r"\{([A-Za-z0-9_]+)\}")
 WHOLE_SLOT = re.compile(r"^\{([A-Za-z0-9_]+)(?:\.([A-Za-z0-9_]+))?\}$")
@@ -74,12 +75,33 @@ def load(folder: Path, seed: int, held_out_domains: int = 2, tool_share: float =
 
 
 def load_whole(folder: Path) -> Split:
-    """Reads `folder` with nothing held out."""
+    """Reads the tools of `folder`, and the records of its domains, with nothing held out."""
     split = Split()
     for record in _records(folder):
-        kind = {"tool": split.tools, "multi": split.multi, "none": split.none}[record["kind"]]
-        kind.setdefault(record["domain"], []).append(record)
+        if record["kind"] != "phrasings":
+            kind = {"tool": split.tools, "multi": split.multi, "none": split.none}[record["kind"]]
+            kind.setdefault(record["domain"], []).append(record)
     return split
+
+
+def with_phrasings(templates: Templates, folder: Path) -> Split:
+    """The training split with the further phrasings that `folder` has for its tools.
+
+    Those that nearly repeat a held-out phrasing are left out, and so are those of tools that are held out.
+    """
+    held_out = Evaluation(
+        row["q"] for records in templates.dev_phrasings.tools.values() for r in records for row in r["queries"]
+    )
+    more: dict[tuple[str, str], list[dict]] = {}
+    for record in _records(folder):
+        if record["kind"] == "phrasings":
+            queries = [{**row, "slots": record["slots"]} for row in record["queries"] if not held_out.repeats(row["q"])]
+            more.setdefault((record["domain"], record["tool"]), []).extend(queries)
+    tools = {
+        domain: [{**r, "queries": r["queries"] + more.get((domain, r["tool"]["name"]), [])} for r in records]
+        for domain, records in templates.train.tools.items()
+    }
+    return replace(templates.train, tools=tools)
 
 
 def _records(folder: Path) -> list[dict]:

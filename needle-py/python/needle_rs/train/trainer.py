@@ -55,6 +55,7 @@ class Settings:
     save_every: int = 100
     bf16: bool = True
     compiled: bool = True
+    skip_malformed: bool = False
     row_weights: dict[str, float] = field(
         default_factory=lambda: {
             "sgd_first_turn": 3.0,
@@ -94,10 +95,11 @@ class Data:
         files = {s.data / "train" / f"{n}.jsonl.gz": w for n, w in s.row_weights.items()}
         catalogue = sorted((s.data / "catalogue").glob("*.jsonl.gz"))
         evaluation = Evaluation.read(s.data / "eval")
-        own = templates.load_whole(s.own_templates) if s.own_templates else None
-        return Mixture(
-            self.templates, own, files, catalogue, s.template_share, s.own_share, s.catalogue_share, evaluation
-        )
+        train, own = self.templates.train, None
+        if s.own_templates:
+            train, own = templates.with_phrasings(self.templates, s.own_templates), templates.load_whole(s.own_templates)
+        shares = s.template_share, s.own_share, s.catalogue_share
+        return Mixture(train, own, self.templates.lexicons, files, catalogue, *shares, evaluation, s.skip_malformed)
 
     def batch(self, step: int) -> Batch:
         """The same seed and step give the same rows; catalogues grow over the first `curriculum_steps`."""
@@ -187,7 +189,13 @@ class Run:
         return model.eval()
 
     def save(self) -> None:
-        """Writes beside the old checkpoint and renames, so that a full disk leaves the old one intact."""
+        """Writes beside the old checkpoint and renames, so that a full disk leaves the old one intact.
+
+        Raises:
+            FloatingPointError: if a weight is no number any more.
+        """
+        if not all(weight.isfinite().all() for weight in self.model.parameters()):
+            raise _diverged("a weight is no number", self.step)
         path = self.settings.out / "checkpoint.pt"
         temporary = path.with_suffix(".tmp")
         state = {
@@ -232,6 +240,12 @@ def evaluate(model: San, batches: list[Batch]) -> dict[str, float]:
     return {key: sum(sum(r[key]) for r in results) / sum(len(r[key]) for r in results) for key in ("exact", "tool")}
 
 
+def _diverged(what: str, step: int) -> FloatingPointError:
+    return FloatingPointError(
+        f"{what} at step {step}; the last checkpoint is intact: lower the learning rates and resume"
+    )
+
+
 class Progress:
     """Moving averages of the parts of the loss, and the lines that tell of them."""
 
@@ -250,10 +264,7 @@ class Progress:
         """
         values = {key: value.item() for key, value in self.shown.items()}
         if not math.isfinite(values["loss"]):
-            raise FloatingPointError(
-                f"the loss is {values['loss']} at step {step}; the last checkpoint is intact: "
-                "lower the learning rates and resume"
-            )
+            raise _diverged(f"the loss is {values['loss']}", step)
         return values
 
     def print(self, run: Run) -> None:
