@@ -97,7 +97,8 @@ class Data:
         evaluation = Evaluation.read(s.data / "eval")
         train, own = self.templates.train, None
         if s.own_templates:
-            train, own = templates.with_phrasings(self.templates, s.own_templates), templates.load_whole(s.own_templates)
+            train = templates.with_phrasings(self.templates, s.own_templates)
+            own = templates.load_whole(s.own_templates)
         shares = s.template_share, s.own_share, s.catalogue_share
         return Mixture(train, own, self.templates.lexicons, files, catalogue, *shares, evaluation, s.skip_malformed)
 
