@@ -41,9 +41,9 @@ class Settings:
     groups: int = 8
     max_tools: int = 7
     curriculum_steps: int = 1000
-    template_share: float = 0.5
-    own_share: float = 0.17
-    catalogue_share: float = 0.18
+    template_share: float = 0.42
+    own_share: float = 0.3
+    catalogue_share: float = 0.14
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
     weight_decay: float = 0.01
@@ -76,8 +76,9 @@ class Settings:
     )
 
 
-# Steps take turns with the lengths they allow, so that short rows are not padded to long ones.
-TURNS = [Limits(44, 20, 28), Limits(36, 30, 36), Limits(44, 20, 28), Limits(30, 40, 48), Limits(12, 96, 120)]
+# Steps take turns with the lengths they allow, so that short rows are not padded to long ones; the counts make the
+# steps cost about the same.
+TURNS = [Limits(40, 24, 32), Limits(36, 30, 36), Limits(28, 40, 48), Limits(20, 60, 76), Limits(10, 96, 120)]
 
 
 class Data:
