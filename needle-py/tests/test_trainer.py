@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+import shutil
 import subprocess
 import sys
 
@@ -13,9 +14,10 @@ from needle_rs.train import jsonl, rows, templates
 from needle_rs.train.__main__ import parser
 from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
+from needle_rs.train.merge import merge
 from needle_rs.train.model import Config
 from needle_rs.train.shared_attention import SharedAttention, shared_attention
-from needle_rs.train.trainer import Settings, load_average, train
+from needle_rs.train.trainer import Settings, load_average, read_checkpoint, train
 
 TINY = {"d_model": 32, "num_heads": 2, "num_kv_heads": 1, "num_encoder_layers": 1, "num_decoder_layers": 1}
 
@@ -54,6 +56,31 @@ def test_resumed_run_equals_uninterrupted_run(data, pieces, tmp_path, monkeypatc
         assert torch.equal(value, resumed.model.state_dict()[name]), name
     exported = load_average(tmp_path / "parts/checkpoint.pt").state_dict()
     assert all(torch.equal(value, exported[name]) for name, value in whole.average.items())
+
+
+def test_merged_runs_go_on_from_the_mean(data, pieces, tmp_path):
+    runs = [tmp_path / name for name in ("first", "second")]
+    whole_data(data)
+    start = run(data, runs[0], pieces, 2)
+    shutil.copytree(*runs)
+    for shard, folder in enumerate(runs):
+        args = parser().parse_args(
+            ["train", f"--data={data}", f"--out={folder}", "--steps=4", "--groups=2", f"--shard={shard}", "--threads=1"]
+            + ["--compiled=false", "--bf16=false", f"--vocab_size={pieces.get_vocab_size()}"]
+            + [f"--{name}={value}" for name, value in TINY.items()]
+        )
+        args.run(args)
+    apart = [read_checkpoint(folder / "checkpoint.pt") for folder in runs]
+    merge(runs)
+    first, second = (read_checkpoint(folder / "checkpoint.pt") for folder in runs)
+    name = "embedding.weight"
+    assert not torch.equal(apart[0]["model"][name], apart[1]["model"][name])
+    torch.testing.assert_close(first["model"][name], (apart[0]["model"][name] + apart[1]["model"][name]) / 2)
+    assert torch.equal(first["model"][name], second["model"][name])
+    assert first["examples"] == {0: apart[0]["examples"][0], 1: apart[1]["examples"][1]}
+    assert apart[0]["examples"][0] > apart[1]["examples"][0] == start.examples[0]
+    with pytest.raises(ValueError, match="two or more"):
+        merge(runs[:1])
 
 
 def test_other_sizes_do_not_overwrite_a_run(data, pieces, tmp_path):

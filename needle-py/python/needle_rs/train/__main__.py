@@ -2,6 +2,7 @@
 
 python -m needle_rs.train tokenizer --data ../shared/data --out runs/default
 python -m needle_rs.train train     --data ../shared/data --out runs/default --own_templates models/templates
+python -m needle_rs.train merge     runs/default runs/second
 python -m needle_rs.train export    --out runs/default --bundle models/default
 python -m needle_rs.train dev-rows  --data ../shared/data --out runs/dev
 python -m needle_rs.train duplicates --data ../shared/data
@@ -15,6 +16,7 @@ from pathlib import Path
 from . import corpus, jsonl, rows, templates, tokenizer
 from .duplicates import Evaluation
 from .export import write_bundle
+from .merge import merge
 from .model import Config
 from .trainer import Settings, load_average, train
 
@@ -67,6 +69,11 @@ def run_export(args: argparse.Namespace) -> None:
     write_bundle(model, args.out / "tokenizer.json", args.bundle, quantise=not args.float)
 
 
+def run_merge(args: argparse.Namespace) -> None:
+    merged = merge(args.runs)
+    print(f"{len(args.runs)} runs at step {merged['step']}, {sum(merged['examples'].values())} examples")
+
+
 def run_dev_rows(args: argparse.Namespace) -> None:
     rows.write(templates.load(args.data / "templates", args.seed), args.out, args.count, args.name, args.num_tools)
 
@@ -110,6 +117,8 @@ def parser() -> argparse.ArgumentParser:
     sub = command("export", run_export, "write the averaged weights as a bundle that the engine opens", data=False)
     sub.add_argument("--bundle", type=Path, required=True)
     sub.add_argument("--float", action="store_true", help="keep f32 instead of int8")
+    sub = command("merge", run_merge, "average runs that went on from one checkpoint", out=False, data=False)
+    sub.add_argument("runs", type=Path, nargs="+", help="folders of the runs; each gets the mean as its checkpoint")
     command("duplicates", run_duplicates, "count the training rows that nearly repeat an evaluation row", out=False)
     sub = command("dev-rows", run_dev_rows, "write labelled rows of the held-out splits for `needle eval`")
     sub.add_argument("--count", type=int, default=400, help="rows per split")

@@ -50,6 +50,7 @@ class Settings:
     retrieval_every: int = 3
     average: float = 0.998
     seed: int = 7
+    shard: int = 0
     threads: int = 2
     workers: int = 1
     save_every: int = 100
@@ -108,7 +109,8 @@ class Data:
         s = self.settings
         limits = TURNS[step % len(TURNS)]
         max_tools = 1 + round((s.max_tools - 1) * min(1.0, 0.2 + 0.8 * step / s.curriculum_steps))
-        own = range(self.rank * s.groups, (self.rank + 1) * s.groups)
+        first = (s.shard + self.rank) * s.groups
+        own = range(first, first + s.groups)
         rngs = [random.Random(f"{s.seed}/{step}/{index}") for index in own]
         batch = None
         # A few groups may hold nothing that fits; then these draw again.
@@ -159,7 +161,8 @@ class Run:
         self.objective = DistributedDataParallel(objective, find_unused_parameters=True) if several else objective
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimisers = optim.build(self.model, settings.muon_lr, settings.adam_lr, settings.weight_decay)
-        self.step, self.seconds, self.examples = 0, 0.0, 0
+        self.step, self.seconds = 0, 0.0
+        self.examples = {settings.shard: 0}
 
     @property
     def progress(self) -> float:
@@ -191,15 +194,13 @@ class Run:
         return model.eval()
 
     def save(self) -> None:
-        """Writes beside the old checkpoint and renames, so that a full disk leaves the old one intact.
+        """Writes the checkpoint.
 
         Raises:
             FloatingPointError: if a weight is no number any more.
         """
         if not all(weight.isfinite().all() for weight in self.model.parameters()):
             raise _diverged("a weight is no number", self.step)
-        path = self.settings.out / "checkpoint.pt"
-        temporary = path.with_suffix(".tmp")
         state = {
             "config": self.config.as_dict(),
             "model": self.model.state_dict(),
@@ -209,14 +210,13 @@ class Run:
             "seconds": self.seconds,
             "examples": self.examples,
         }
-        torch.save(state, temporary)
-        temporary.replace(path)
+        write_checkpoint(state, self.settings.out / "checkpoint.pt")
 
     def resume(self) -> bool:
         path = self.settings.out / "checkpoint.pt"
         if not path.exists():
             return False
-        state = torch.load(path, weights_only=True, map_location=self.processes.device)
+        state = read_checkpoint(path, self.processes.device)
         if state["config"] != self.config.as_dict():
             raise ValueError(f"{path} was trained with other sizes; choose another --out")
         self.model.load_state_dict(state["model"])
@@ -224,12 +224,25 @@ class Run:
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.step, self.seconds, self.examples = state["step"], state["seconds"], state["examples"]
+        self.examples.setdefault(self.settings.shard, 0)
         return True
+
+
+def write_checkpoint(state: dict, path: Path) -> None:
+    """Writes beside the old file and renames, so that a full disk leaves the old one intact."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict:
+    """What `Run.save` wrote."""
+    return torch.load(path, weights_only=True, map_location=device)
 
 
 def load_average(path: Path) -> San:
     """The averaged weights of a checkpoint: what a run exports."""
-    state = torch.load(path, weights_only=True, map_location="cpu")
+    state = read_checkpoint(path)
     model = San(Config(**state["config"]))
     model.load_state_dict(state["average"])
     return model.eval()
@@ -270,10 +283,11 @@ class Progress:
         return values
 
     def print(self, run: Run) -> None:
+        examples = sum(run.examples.values())
         left = (1 / max(run.progress, 1e-9) - 1) * run.seconds / 60
         print(
-            f"step {run.step} {100 * run.progress:.1f}% {run.examples} examples "
-            f"{run.examples / max(run.seconds, 1e-9):.0f}/s {left:.0f} min left | "
+            f"step {run.step} {100 * run.progress:.1f}% {examples} examples "
+            f"{examples / max(run.seconds, 1e-9):.0f}/s {left:.0f} min left | "
             + " ".join(f"{key} {value:.3f}" for key, value in self.values(run.step).items()),
             flush=True,
         )
@@ -305,7 +319,7 @@ def _learn(run: Run) -> None:
             batch = ahead.pop(0).result().to(processes.device)
             ahead.append(pool.submit(_work, run.step + len(ahead) + 1))
             progress.add(run.train_step(batch))
-            run.examples += processes.sum(batch.labels[..., 0].count_nonzero())
+            run.examples[settings.shard] += processes.sum(batch.labels[..., 0].count_nonzero())
             compiling = settings.compiled and run.step - first_step <= len(TURNS)
             run.seconds = processes.agreed(run.seconds + (0.0 if compiling else time.monotonic() - tick))
             if run.step % 25 == 0 and processes.first:
