@@ -80,14 +80,17 @@ fn passes_are_the_same_bits_on_any_number_of_threads() {
     let model = shipped();
     let dense = dequantised();
     for weights in [model.weights(), &dense] {
-        let alone = encoder::encode(weights, &tokens(150)).unwrap();
-        let logits = decoder::logits(weights, &alone.hidden().row(9));
-        for threads in [2, 3] {
-            let pool = Pool::new(threads).unwrap();
-            let network = Network::new(weights, &pool);
-            let shared = encoder::encode(network, &tokens(150)).unwrap();
-            assert_eq!(shared.hidden(), alone.hidden());
-            assert_eq!(decoder::logits(network, &shared.hidden().row(9)), logits);
+        // One block of positions, and several, whose number depends on that of the threads.
+        for count in [20, 150] {
+            let alone = encoder::encode(weights, &tokens(count)).unwrap();
+            let logits = decoder::logits(weights, &alone.hidden().row(9));
+            for threads in [2, 3] {
+                let pool = Pool::new(threads).unwrap();
+                let network = Network::new(weights, &pool);
+                let shared = encoder::encode(network, &tokens(count)).unwrap();
+                assert_eq!(shared.hidden(), alone.hidden());
+                assert_eq!(decoder::logits(network, &shared.hidden().row(9)), logits);
+            }
         }
     }
 }

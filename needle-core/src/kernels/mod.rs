@@ -12,6 +12,8 @@ mod quantised;
 mod softmax;
 mod wide;
 
+use ndarray::ArrayRef1;
+
 pub(crate) use dense::sum_of_squares;
 pub use dense::{dot, matmul_add, matmul_transposed};
 pub use pool::Pool;
@@ -20,3 +22,13 @@ pub use softmax::softmax;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use wide::has_avx512;
 pub(crate) use wide::wide;
+
+/// Calls `work` on the numbers of `row` side by side: on its own memory where they are, else on a copy.
+pub(crate) fn with_slice(row: &mut ArrayRef1<f32>, work: impl FnOnce(&mut [f32])) {
+    if let Some(row) = row.as_slice_mut() {
+        return work(row);
+    }
+    let mut copy = row.to_vec();
+    work(&mut copy);
+    row.iter_mut().zip(copy).for_each(|(x, worked)| *x = worked);
+}

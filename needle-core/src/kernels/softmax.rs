@@ -4,18 +4,14 @@ use ndarray::ArrayRef1;
 
 use super::dense::LANES;
 use super::wide::wide;
+use super::with_slice;
 
 /// Replaces scores (S) by `exp(scale · (s - max)) / Σ`, which sums to 1; an empty row stays empty.
 ///
 /// Subtracting the maximum first keeps every exponent at or below 0, so nothing overflows. `scale` must be
 /// positive: the largest score is then the largest exponent as well.
 pub fn softmax(scores: &mut ArrayRef1<f32>, scale: f32) {
-    if let Some(scores) = scores.as_slice_mut() {
-        return in_place(scores, scale);
-    }
-    let mut copy = scores.to_vec();
-    in_place(&mut copy, scale);
-    scores.iter_mut().zip(copy).for_each(|(score, weight)| *score = weight);
+    with_slice(scores, |scores| in_place(scores, scale));
 }
 
 wide! {

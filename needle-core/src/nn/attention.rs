@@ -126,23 +126,38 @@ fn attend<'a>(
     out: &mut ArrayRef2<f32>,
 ) {
     let total: usize = pieces.clone().map(|piece| piece.len()).sum(); // S
-    scratch.resize_with(heads.num_kv_heads, HeadScratch::default);
     // The query heads of one key/value head lie side by side.
     let width = heads.num_heads / heads.num_kv_heads * heads.head_dim;
     let shares = queries.axis_chunks_iter(Axis(1), width).zip(out.axis_chunks_iter_mut(Axis(1), width));
-    let items = shares.zip(scratch).enumerate().collect();
-    let work = 2 * queries.len() * total;
-    network.for_each(work, items, |(index, ((queries, mut out), scratch))| {
-        let head = Head { index, width: heads.head_dim, total, visible };
-        let rows = queries.nrows();
-        for start in (0..rows).step_by(QUERY_BLOCK) {
-            let block = start..rows.min(start + QUERY_BLOCK);
-            let queries = queries.slice(s![block.clone(), ..]);
-            // Of the last query all keys are visible, of the one before it all but one, and so on.
-            let hidden = rows - block.end;
-            head.attend(&queries, pieces.clone(), hidden, scratch, &mut out.slice_mut(s![block, ..]));
+    let attend =
+        |index: usize, queries: &ArrayRef2<f32>, out: &mut ArrayRef2<f32>, scratch: &mut HeadScratch| {
+            let head = Head { index, width: heads.head_dim, total, visible };
+            let rows = queries.nrows();
+            for start in (0..rows).step_by(QUERY_BLOCK) {
+                let block = start..rows.min(start + QUERY_BLOCK);
+                let queries = queries.slice(s![block.clone(), ..]);
+                // Of the last query all keys are visible, of the one before it all but one, and so on.
+                let hidden = rows - block.end;
+                head.attend(&queries, pieces.clone(), hidden, scratch, &mut out.slice_mut(s![block, ..]));
+            }
+        };
+    if network.threads() == 1 {
+        // Taking turns, the heads share one buffer, which stays near the CPU.
+        scratch.resize_with(scratch.len().max(1), HeadScratch::default);
+        for (index, (queries, mut out)) in shares.enumerate() {
+            attend(index, &queries, &mut out, &mut scratch[0]);
         }
-    });
+        return;
+    }
+    scratch.resize_with(heads.num_kv_heads, HeadScratch::default);
+    let work = 2 * queries.len() * total;
+    network.for_each(
+        work,
+        shares.zip(scratch).enumerate().collect(),
+        |(index, ((queries, mut out), scratch))| {
+            attend(index, &queries, &mut out, scratch);
+        },
+    );
 }
 
 /// One key/value head of a pass, with the query heads that share it.

@@ -31,16 +31,17 @@ impl CrossPiece {
         let network = network.into();
         let weights = network.weights;
         let hidden = output.hidden();
-        let mut activations = Activations::default();
-        let mut layers = Vec::with_capacity(weights.decoder.len());
-        for layer in &weights.decoder {
+        let mut layers = vec![None; weights.decoder.len()];
+        let work = hidden.len() * weights.config.kv_dim();
+        let alone = Network::from(weights);
+        network.for_each(work, layers.iter_mut().zip(&weights.decoder).collect(), |(fixed, layer)| {
             let attention = &layer.cross_attention;
             let mut kv = KeyValues::zeros(output.len(), weights.config.kv_dim());
-            attention.keys_values(network, &hidden, None, &mut activations, kv.view_mut());
-            layers.push(kv.fix(attention.heads, weights.is_packed));
-        }
+            attention.keys_values(alone, &hidden, None, &mut Activations::default(), kv.view_mut());
+            *fixed = Some(kv.fix(alone, attention.heads));
+        });
         let copy_keys = weights.copy_head.as_ref().map(|head| head.keys(network, &hidden));
-        Self { layers, copy_keys, len: output.len() }
+        Self { layers: layers.into_iter().flatten().collect(), copy_keys, len: output.len() }
     }
 
     /// Number of source tokens, T.

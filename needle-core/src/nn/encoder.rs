@@ -4,12 +4,13 @@
 
 use std::iter::once;
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::iter::AxisChunksIterMut;
+use ndarray::{Array2, ArrayRef2, ArrayView2, Axis, Ix2};
 
 use super::attention::Visible;
 use super::kv_cache::{FixedKv, KeyValues};
 use super::network::Network;
-use super::scratch::Scratch;
+use super::scratch::Spares;
 use super::weights::check_finite;
 use crate::error::{Error, Result};
 use crate::tokenizer::TokenId;
@@ -93,6 +94,17 @@ pub fn encode_query<'a>(
     run(network, tokens, segments, &mut |_| ())
 }
 
+/// Positions of a block: few enough that their activations stay near the CPU, and no fewer blocks than threads where
+/// that leaves each enough to do. A small input is one block, whose products the threads share.
+fn block_size(positions: usize, threads: usize) -> usize {
+    /// A block's activations, quantised, take about 40 KB for a width of 512.
+    const MOST: usize = 60;
+    /// Below this a block wastes the kernels' turns.
+    const LEAST: usize = 24;
+    let blocks = positions.div_ceil(MOST).next_multiple_of(threads).min(positions / LEAST).max(1);
+    positions.div_ceil(blocks).max(1)
+}
+
 /// Encodes `tokens` over themselves and `segments`; hands the own keys and values of each layer to `keep`.
 fn run(
     network: Network<'_>,
@@ -101,22 +113,47 @@ fn run(
     keep: &mut dyn FnMut(FixedKv),
 ) -> Result<EncoderOutput> {
     let weights = network.weights;
-    let rotation = weights.rope.rotation(0, tokens.len());
-    let mut scratch = Scratch::new(&weights.config, tokens.len());
-    let mut buffers = scratch.buffers(tokens.len());
-    weights.embed(tokens, &mut buffers.x)?;
+    let (count, width, kv_dim) = (tokens.len(), weights.config.d_model, weights.config.kv_dim());
+    let size = block_size(count, network.threads());
+    let (mut x, mut queries) = (Array2::zeros((count, width)), Array2::zeros((count, width)));
+    weights.embed(tokens, &mut x)?;
+    let starts = (0..count).step_by(size);
+    let rotations: Vec<_> =
+        starts.map(|start| weights.rope.rotation(start, size.min(count - start))).collect();
+    let (spares, work) = (Spares::default(), count * width * width);
+    let within = if rotations.len() > 1 { Network::from(weights) } else { network };
     for (index, layer) in weights.encoder.iter().enumerate() {
         let attention = &layer.attention;
-        let mut own = KeyValues::zeros(tokens.len(), weights.config.kv_dim());
-        layer.norm.forward(&buffers.x, &mut buffers.normed);
-        attention.all(network, &rotation, &mut buffers, own.view_mut());
-        let own = own.fix(attention.heads, weights.is_packed);
+        let mut own = KeyValues::zeros(count, kv_dim);
+        let (mut keys, mut values) = own.view_mut();
+        let own_blocks = blocks(&mut keys, size).zip(blocks(&mut values, size));
+        let inputs = blocks(&mut x, size).zip(blocks(&mut queries, size));
+        network.for_each(work, inputs.zip(own_blocks).zip(&rotations).collect(), |(block, rotation)| {
+            let ((x, queries), own) = block;
+            spares.lend(|work| {
+                let mut buffers = work.buffers(x, queries);
+                layer.norm.forward(&buffers.x, &mut buffers.normed);
+                attention.all(within, rotation, &mut buffers, own);
+            });
+        });
+        let own = own.fix(network, attention.heads);
         let pieces = segments.iter().map(|segment| segment.layers[index].view()).chain(once(own.view()));
-        attention.add_gated(network, layer.gate, &pieces, Visible::All, &mut buffers);
+        let inputs = blocks(&mut x, size).zip(blocks(&mut queries, size));
+        network.for_each(work, inputs.collect(), |(x, queries)| {
+            spares.lend(|work| {
+                let buffers = &mut work.buffers(x, queries);
+                attention.add_gated(within, layer.gate, &pieces, Visible::All, buffers);
+            });
+        });
         keep(own);
     }
-    let mut hidden = Array2::zeros(buffers.x.dim());
-    weights.encoder_norm.forward(&buffers.x, &mut hidden);
+    let mut hidden = Array2::zeros(x.dim());
+    weights.encoder_norm.forward(&x, &mut hidden);
     check_finite(&hidden)?;
     Ok(EncoderOutput { hidden })
+}
+
+/// The rows of `x` in blocks of `size`.
+fn blocks(x: &mut ArrayRef2<f32>, size: usize) -> AxisChunksIterMut<'_, f32, Ix2> {
+    x.axis_chunks_iter_mut(Axis(0), size)
 }

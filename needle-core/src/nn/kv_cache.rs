@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::attention::Heads;
+use super::network::Network;
 use crate::kernels::{Isa, PackedMatrix};
 
 /// Keys and values of S positions, computed once: keys after their norm and rotation.
@@ -75,19 +76,25 @@ impl KeyValues {
         self.keys.ncols()
     }
 
-    /// Ends writing: quantises if `packed`.
-    pub(crate) fn fix(self, heads: Heads, packed: bool) -> FixedKv {
-        if !packed {
+    /// Ends writing: quantises if the network's weights are quantised.
+    pub(crate) fn fix(self, network: Network<'_>, heads: Heads) -> FixedKv {
+        /// What rounding and packing a number costs, in multiplications.
+        const WORK: usize = 20;
+        if !network.weights.is_packed {
             return FixedKv::Dense(self);
         }
         let isa = Isa::best();
         let keys = self.keys.axis_chunks_iter(Axis(1), heads.head_dim);
         let values = self.values.axis_chunks_iter(Axis(1), heads.head_dim);
-        let heads = keys.zip(values).map(|(keys, values)| PackedHead {
-            keys: PackedMatrix::quantise(&keys, isa),
-            values: PackedMatrix::quantise(&values.t(), isa),
+        let mut packed = vec![None; heads.num_kv_heads];
+        let items = packed.iter_mut().zip(keys.zip(values)).collect();
+        network.for_each(2 * WORK * self.keys.len(), items, |(packed, (keys, values))| {
+            *packed = Some(PackedHead {
+                keys: PackedMatrix::quantise(&keys, isa),
+                values: PackedMatrix::quantise(&values.t(), isa),
+            });
         });
-        FixedKv::Packed(PackedKv { heads: heads.collect(), len: self.keys.nrows() })
+        FixedKv::Packed(PackedKv { heads: packed.into_iter().flatten().collect(), len: self.keys.nrows() })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayRef2};
 
-use crate::kernels::{self, wide};
+use crate::kernels::{self, wide, with_slice};
 
 /// Keeps the root above zero for a row of zeros; it is added inside the root, as in training.
 const EPSILON: f32 = 1e-6;
@@ -30,13 +30,7 @@ impl ZcRmsNorm {
     pub fn forward_heads(&self, x: &mut ArrayRef2<f32>) {
         let gain = self.gain.as_slice().unwrap_or_default();
         for mut row in x.outer_iter_mut() {
-            if let Some(row) = row.as_slice_mut() {
-                normalise(row, gain);
-                continue;
-            }
-            let mut copy = row.to_vec();
-            normalise(&mut copy, gain);
-            row.iter_mut().zip(copy).for_each(|(x, normalised)| *x = normalised);
+            with_slice(&mut row, |row| normalise(row, gain));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Rotary position embedding with half-split pairing (`RoFormer`, Su et al. 2021).
 
-use ndarray::{Array1, Array2, ArrayRef2, Zip, s};
+use ndarray::{Array1, Array2, ArrayRef2};
+
+use crate::kernels::{wide, with_slice};
 
 /// The rotary frequencies of one head width.
 #[derive(Clone, Debug)]
@@ -36,14 +38,20 @@ impl Rotation {
     /// Rotates in place every head of `x` (N, heads·E): the pair `(x[i], x[i + E/2])` of row n turns by
     /// `position(n) · frequency(i)`.
     pub fn apply(&self, x: &mut ArrayRef2<f32>) {
-        let half = self.cos.ncols();
-        for ((mut row, cos), sin) in x.outer_iter_mut().zip(self.cos.outer_iter()).zip(self.sin.outer_iter())
-        {
-            for mut head in row.exact_chunks_mut(2 * half) {
-                let (first, second) = head.multi_slice_mut((s![..half], s![half..]));
-                Zip::from(first).and(second).and(cos).and(sin).for_each(|a, b, cos, sin| {
-                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
-                });
+        let angles = self.cos.outer_iter().zip(self.sin.outer_iter());
+        for (mut row, (cos, sin)) in x.outer_iter_mut().zip(angles) {
+            let (Some(cos), Some(sin)) = (cos.to_slice(), sin.to_slice()) else { continue };
+            with_slice(&mut row, |row| rotate(row, cos, sin));
+        }
+    }
+}
+
+wide! {
+    fn rotate(row: &mut [f32], cos: &[f32], sin: &[f32]) {
+        for head in row.chunks_exact_mut(2 * cos.len().max(1)) {
+            let (first, second) = head.split_at_mut(cos.len());
+            for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Buffers of one pass, kept between passes so that decoding a token allocates next to nothing.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use ndarray::{Array2, ArrayViewMut2, s};
 
 use crate::checkpoint::config::ModelConfig;
@@ -8,7 +10,18 @@ use crate::kernels::Activations;
 /// Activations of up to `rows` positions that a layer writes and the next layer overwrites.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
-    arrays: [Array2<f32>; 5], // (rows, D) each
+    width: usize, // D
+    x: Array2<f32>,
+    queries: Array2<f32>,
+    work: Work,
+}
+
+/// What one thread needs while it takes positions through half a layer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    normed: Array2<f32>,
+    attended: Array2<f32>,
+    projected: Array2<f32>,
     heads: Vec<HeadScratch>,
     activations: Activations,
 }
@@ -34,30 +47,51 @@ pub(crate) struct Buffers<'a> {
 impl Scratch {
     /// Room for `rows` positions; more is made when it is asked for.
     pub(crate) fn new(config: &ModelConfig, rows: usize) -> Self {
-        Self {
-            arrays: std::array::from_fn(|_| Array2::zeros((rows, config.d_model))),
-            heads: Vec::new(),
-            activations: Activations::default(),
-        }
+        let room = Array2::zeros((rows, config.d_model));
+        Self { width: config.d_model, x: room.clone(), queries: room, work: Work::default() }
     }
 
     /// The buffers for `rows` positions.
     pub(crate) fn buffers(&mut self, rows: usize) -> Buffers<'_> {
-        let [x, normed, queries, attended, projected] = self.arrays.each_mut().map(|array| {
-            if array.nrows() < rows {
-                *array = Array2::zeros((rows, array.ncols()));
-            }
-            array.slice_mut(s![..rows, ..])
-        });
+        let [x, queries] = [&mut self.x, &mut self.queries].map(|buffer| array(buffer, rows, self.width));
+        self.work.buffers(x, queries)
+    }
+}
+
+impl Work {
+    /// The buffers of positions whose residual stream and queries are given.
+    pub(crate) fn buffers<'a>(
+        &'a mut self,
+        x: ArrayViewMut2<'a, f32>,
+        queries: ArrayViewMut2<'a, f32>,
+    ) -> Buffers<'a> {
+        let (rows, width) = x.dim();
         Buffers {
             x,
-            normed,
             queries,
-            attended,
-            projected,
+            normed: array(&mut self.normed, rows, width),
+            attended: array(&mut self.attended, rows, width),
+            projected: array(&mut self.projected, rows, width),
             heads: &mut self.heads,
             activations: &mut self.activations,
         }
+    }
+}
+
+/// As many [`Work`]s as threads were busy at once; the last one used is the next one lent, while it is in the cache.
+#[derive(Default)]
+pub(crate) struct Spares(Mutex<Vec<Work>>);
+
+impl Spares {
+    /// Calls `task` with one that nobody else uses meanwhile.
+    pub(crate) fn lend(&self, task: impl FnOnce(&mut Work)) {
+        let mut work = self.lock().pop().unwrap_or_default();
+        task(&mut work);
+        self.lock().push(work);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Work>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

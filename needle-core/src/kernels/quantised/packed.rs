@@ -13,7 +13,7 @@ use half::f16;
 use ndarray::ArrayRef2;
 
 use super::Isa;
-use super::activations::{STEP, STEPS, quantise_group};
+use super::activations::{Activations, STEP, STEPS};
 use crate::checkpoint::GROUP;
 
 /// Outputs that share a panel.
@@ -155,16 +155,16 @@ impl PackedMatrix {
         let bits = Bits::Eight;
         let mut blocks = vec![Block([0; PANEL * STEP]); panels * groups * bits.blocks()];
         let mut scales = vec![[0; PANEL]; panels * groups];
-        let mut padded = vec![0.0; groups * GROUP];
-        for (output, row) in w.outer_iter().enumerate() {
-            padded.iter_mut().zip(row).for_each(|(padded, w)| *padded = *w);
+        let mut quantised = Activations::default();
+        quantised.quantise(w);
+        for output in 0..outputs {
             let (panel, lane) = (output / PANEL, output % PANEL);
-            for (group, values) in padded.as_chunks().0.iter().enumerate() {
-                let (scale, quantised) = quantise_group(values);
+            for (group, values) in quantised.row(output).iter().enumerate() {
                 let at = panel * groups + group;
-                scales[at][lane] = f16::from_f32(scale).to_bits();
+                scales[at][lane] = f16::from_f32(values.scale).to_bits();
+                let bytes = values.quads.map(i32::to_le_bytes);
                 let target = &mut blocks[at * bits.blocks()..(at + 1) * bits.blocks()];
-                pack_group(bits, &quantised.map(i8::cast_unsigned), lane, target);
+                pack_group(bits, bytes.as_flattened(), lane, target);
             }
         }
         Self { bits, isa, outputs, inputs: groups * GROUP, blocks, scales }

@@ -9,7 +9,7 @@ use super::activations::{Activations, STEP, STEPS};
 use super::packed::{Bits, Block, PANEL, Panels};
 
 /// See [`super::Isa::run`].
-pub(super) fn run(panels: Panels<'_>, activations: &Activations, rows: Range<usize>, out: &mut Tile) {
+pub(super) fn run(panels: &Panels<'_>, activations: &Activations, rows: Range<usize>, out: &mut Tile) {
     for (row, out) in rows.zip(out) {
         for (index, out) in out.as_chunks_mut().0.iter_mut().enumerate().take(panels.len()) {
             *out = panel(panels, index, activations, row);
@@ -18,7 +18,7 @@ pub(super) fn run(panels: Panels<'_>, activations: &Activations, rows: Range<usi
 }
 
 /// The outputs of one panel for one row.
-fn panel(panels: Panels<'_>, index: usize, activations: &Activations, row: usize) -> [f32; PANEL] {
+fn panel(panels: &Panels<'_>, index: usize, activations: &Activations, row: usize) -> [f32; PANEL] {
     let mut total = [0.0; PANEL];
     let bits = panels.bits;
     let (blocks, scales) = panels.panel(index);

@@ -33,7 +33,7 @@ pub(super) fn available() -> impl Iterator<Item = Isa> {
 /// See [`Isa::run`]; `isa` must be one that [`available`] gave on this machine.
 pub(super) fn run(
     isa: Isa,
-    panels: Panels<'_>,
+    panels: &Panels<'_>,
     activations: &Activations,
     rows: Range<usize>,
     out: &mut Tile,
@@ -90,7 +90,7 @@ fn quantise_groups_avx512(values: &[[f32; GROUP]], groups: &mut [Group]) {
 /// What a kernel reads.
 #[derive(Clone, Copy)]
 struct Work<'a> {
-    panels: Panels<'a>,
+    panels: &'a Panels<'a>,
     activations: &'a Activations,
     /// The first of the R rows.
     first: usize,
