@@ -1,7 +1,10 @@
 //! One choice: the best allowed token, and how sure the model was of it.
 
+use ndarray::{Array1, aview1};
+
 use crate::TokenId;
 use crate::grammar::TokenMask;
+use crate::kernels;
 use crate::trace::Unmasked;
 
 /// Where the pointer over the source looks, for one output position (See et al., 2017).
@@ -47,8 +50,7 @@ pub(super) fn only_spelling<'a>(allowed: &TokenMask, bytes: impl Fn(TokenId) -> 
 
 /// The best of a few tokens, from their logits alone. `None` for no tokens.
 pub(super) fn among(tokens: &[TokenId], logits: &[f32]) -> Option<Picked> {
-    let mass = softmax(logits);
-    best(tokens.iter().copied().zip(mass))
+    best(tokens.iter().copied().zip(softmax(logits)))
 }
 
 /// The best allowed token, from the logits of the whole vocabulary, (V), and the pointer if there is one:
@@ -60,16 +62,14 @@ pub(super) fn among_all(
 ) -> Option<Picked> {
     let mut mass = softmax(logits);
     if let Some(copy) = copy {
-        for p in &mut mass {
-            *p *= 1.0 - f64::from(copy.gate);
-        }
+        mass *= 1.0 - copy.gate;
         for (token, weight) in copy.source.iter().zip(copy.weights) {
             if let Some(p) = mass.get_mut(token.0 as usize) {
-                *p += f64::from(copy.gate) * f64::from(*weight);
+                *p += copy.gate * weight;
             }
         }
     }
-    let of = |token: TokenId| mass.get(token.0 as usize).copied().unwrap_or(0.0);
+    let of = |token: TokenId| mass.get(token.0 as usize).copied().map_or(0.0, f64::from);
     let allowed_mass: f64 = allowed.clone().map(of).sum();
     let mut picked = if allowed_mass > 0.0 {
         best(allowed.map(|token| (token, of(token))))?
@@ -87,11 +87,12 @@ pub(super) fn among_all(
 }
 
 /// Probability of one token among a few, from their masses; 0 where it is not one of them.
-fn best(masses: impl Iterator<Item = (TokenId, f64)>) -> Option<Picked> {
+fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>) -> Option<Picked> {
     let (mut first, mut second): (Option<(TokenId, f64)>, f64) = (None, 0.0);
     let (mut total, mut allowed) = (0.0, 0);
     for (token, mass) in masses {
         // NaN, from a broken checkpoint, must not win or spread.
+        let mass = mass.into();
         let mass = if mass.is_finite() { mass } else { 0.0 };
         total += mass;
         allowed += 1;
@@ -128,13 +129,10 @@ fn peak(weights: &[f32]) -> Option<usize> {
     found
 }
 
-/// `exp(x - max) / Σ exp(x - max)`: the maximum is subtracted so that no term overflows, and sums are f64
-/// because thousands of small terms would lose digits in f32.
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let max = logits.iter().copied().filter(|x| x.is_finite()).fold(f32::NEG_INFINITY, f32::max);
-    let terms: Vec<f64> = logits.iter().map(|&x| f64::from(x - max).exp()).collect();
-    let total: f64 = terms.iter().filter(|term| term.is_finite()).sum();
-    terms.into_iter().map(|term| term / total).collect()
+fn softmax(logits: &[f32]) -> Array1<f32> {
+    let mut mass = aview1(logits).to_owned();
+    kernels::softmax(&mut mass, 1.0);
+    mass
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "rounding a probability to f32 is intended")]

@@ -63,6 +63,8 @@ fn exp(x: f32) -> f32 {
     }
     // The lowest bits of `shifted` are n: moved to the exponent of `e`, they multiply by 2^n.
     let scaled = f32::from_bits(e.to_bits().wrapping_add(shifted.to_bits() << 23));
+    // Moving its bits would make NaN a number.
+    let scaled = if x.is_nan() { x } else { scaled };
     if x < -87.0 { 0.0 } else { scaled }
 }
 
@@ -103,6 +105,13 @@ mod tests {
             }
             prop_assert_eq!(spaced.slice(s![..;3]), contiguous);
         }
+    }
+
+    #[test]
+    fn what_is_no_number_spreads() {
+        let mut scores = arr1(&[1.0, f32::NAN, 0.0]);
+        softmax(&mut scores, 1.0);
+        assert!(scores.iter().all(|weight| weight.is_nan()), "{scores}");
     }
 
     #[test]
