@@ -27,7 +27,7 @@ export declare class Model {
   static open(path: string): Promise<Model>
   /** As `open`, at once. */
   static openSync(path: string): Model
-  /** Compiles a JSON list of tools; each decision over them shares its work among so many threads. */
+  /** Compiles a JSON list of tools; that and each decision over them share their work among so many threads. */
   compile(tools: string, threads: number): Promise<Toolset>
   /** As `compile`, at once. */
   compileSync(tools: string, threads: number): Toolset

@@ -7,6 +7,7 @@ use crate::TokenId;
 use crate::checkpoint::config::Layout;
 use crate::error::{Error, Result};
 use crate::grammar::{Support, ToolGrammar, closed};
+use crate::kernels::Pool;
 use crate::model::Model;
 use crate::nn::contrastive;
 use crate::nn::decoder::CrossPiece;
@@ -51,6 +52,23 @@ impl Catalogue {
     /// [`Error::Tool`] for two tools of the same name; the network's errors for a damaged model. A schema that
     /// the grammar cannot express is no error: [`CompiledTool::support`] tells, and calls of it are handed off.
     pub fn compile(model: &Arc<Model>, tools: Vec<ToolSpec>) -> Result<Arc<Self>> {
+        Self::compile_on(&Pool::single(), model, tools)
+    }
+
+    /// The same on `threads` threads, the caller's included, which take a tool at a time.
+    ///
+    /// # Errors
+    /// Those of [`Self::compile`]; [`Error::Option`] for no or more than 256 threads, or if the system cannot start so
+    /// many.
+    pub fn compile_with_threads(
+        model: &Arc<Model>,
+        tools: Vec<ToolSpec>,
+        threads: usize,
+    ) -> Result<Arc<Self>> {
+        Self::compile_on(&Pool::new(threads)?, model, tools)
+    }
+
+    fn compile_on(pool: &Pool, model: &Arc<Model>, tools: Vec<ToolSpec>) -> Result<Arc<Self>> {
         let mut seen = HashSet::new();
         if let Some(tool) = tools.iter().find(|tool| !seen.insert(tool.name.as_str())) {
             return Err(Error::Tool {
@@ -61,11 +79,12 @@ impl Catalogue {
         }
         let names = NameMap::new(tools.iter().map(|tool| tool.name.as_str()));
         let snake_names: Vec<String> = names.iter().map(|(snake, _)| snake.to_owned()).collect();
-        let tools = tools
-            .into_iter()
-            .zip(snake_names)
-            .map(|(spec, snake_name)| CompiledTool::compile(model, spec, snake_name))
-            .collect::<Result<_>>()?;
+        let mut compiled: Vec<Option<Result<CompiledTool>>> = tools.iter().map(|_| None).collect();
+        let items = compiled.iter_mut().zip(tools.into_iter().zip(snake_names)).collect();
+        pool.for_each(items, |(compiled, (spec, snake_name))| {
+            *compiled = Some(CompiledTool::compile(model, spec, snake_name));
+        });
+        let tools = compiled.into_iter().flatten().collect::<Result<_>>()?;
         Ok(Arc::new(Self { model: Arc::clone(model), tools }))
     }
 

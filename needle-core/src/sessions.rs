@@ -22,6 +22,11 @@ struct Owned {
 }
 
 impl Sessions {
+    /// Threads of each session.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// One session that shares its work among so many threads; the others are made when they are needed.
     ///
     /// # Errors

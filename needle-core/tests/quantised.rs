@@ -99,7 +99,6 @@ fn passes_are_the_same_bits_on_any_number_of_threads() {
 fn decisions_are_the_same_on_any_number_of_threads() {
     let model = shipped();
     let tools = include_str!("../../examples/tools.json");
-    let catalogue = Catalogue::compile(&model, tool::parse(tools).unwrap()).unwrap();
     let timeless = |decision: &Decision| {
         let mut json = serde_json::to_value(decision).unwrap();
         json.as_object_mut().unwrap().remove("timings");
@@ -107,6 +106,8 @@ fn decisions_are_the_same_on_any_number_of_threads() {
     };
     let mut decided: Vec<Vec<Value>> = Vec::new();
     for threads in [1, 2, 4] {
+        let tools = tool::parse(tools).unwrap();
+        let catalogue = Catalogue::compile_with_threads(&model, tools, threads).unwrap();
         let mut session = Session::with_threads(&model, threads).unwrap();
         let queries = ["dim the bedroom lights to 30 percent", "set a timer for ten minutes", "how are you"];
         let batch = session.decide_batch(&catalogue, &queries, &Options::default()).unwrap();

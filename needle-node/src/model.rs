@@ -45,7 +45,7 @@ impl Model {
         guarded(|| Ok(Self(needle_core::Model::open(path)?)))
     }
 
-    /// Compiles a JSON list of tools; each decision over them shares its work among so many threads.
+    /// Compiles a JSON list of tools; that and each decision over them share their work among so many threads.
     #[napi(ts_return_type = "Promise<Toolset>")]
     pub fn compile(&self, tools: String, threads: u32) -> AsyncTask<Work<Toolset>> {
         let model = Arc::clone(&self.0);
@@ -72,5 +72,6 @@ impl Model {
 }
 
 fn compile(model: &Arc<needle_core::Model>, tools: &str, threads: u32) -> needle_core::Result<Toolset> {
-    Toolset::new(Catalogue::compile(model, tool::parse(tools)?)?, threads as usize)
+    let threads = threads as usize;
+    Toolset::new(Catalogue::compile_with_threads(model, tool::parse(tools)?, threads)?, threads)
 }

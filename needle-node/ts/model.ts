@@ -5,7 +5,7 @@ import { Toolset } from './toolset.js'
 
 /** Settings of a list of tools. */
 export interface CompileOptions {
-  /** Threads that share the work of one decision; 1 by default. */
+  /** Threads that share the work of compiling tools and of one decision; 1 by default. */
   threads?: number
 }
 

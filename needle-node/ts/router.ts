@@ -35,7 +35,7 @@ export interface Policy {
 export interface RouterOptions extends Policy {
   /** By default the one that comes with this package. */
   model?: Model
-  /** Threads that share the work of one decision; 1 by default. */
+  /** Threads that share the work of compiling tools and of one decision; 1 by default. */
   threads?: number
   /** Decide and report, but let the large model answer everything. */
   shadow?: boolean

@@ -33,9 +33,11 @@ impl Model {
         detached(py, || Ok(Self(needle_core::Model::open(path)?)))
     }
 
-    /// Compiles a JSON list of tools; each decision over them shares its work among so many threads.
+    /// Compiles a JSON list of tools; that and each decision over them share their work among so many threads.
     fn compile(&self, py: Python<'_>, tools: &str, threads: usize) -> PyResult<Toolset> {
-        detached(py, || Toolset::new(Catalogue::compile(&self.0, tool::parse(tools)?)?, threads))
+        detached(py, || {
+            Toolset::new(Catalogue::compile_with_threads(&self.0, tool::parse(tools)?, threads)?, threads)
+        })
     }
 
     /// Sizes and options of the network as JSON.

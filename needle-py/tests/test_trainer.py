@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from needle_rs.train import jsonl, rows, templates
+from needle_rs.train import jsonl, rows, templates, values
 from needle_rs.train.__main__ import parser
 from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
@@ -133,9 +134,27 @@ def test_further_phrasings_join_their_tool_unless_they_repeat_a_held_out_one(dat
     assert [row["q"] for row in after[len(before) :]] == [new["q"]]
     source = TemplateSource(train, train, split.lexicons)
     assert "a wording of soup that nobody has used" in {
-        source._request({"queries": after[-1:], "slots": {"thing": ["stew"]}}, random.Random(1))[0]
+        source._request({**record, "queries": after[-1:], "slots": {"thing": ["stew"]}}, random.Random(1))[0]
     }
     assert not templates.load_whole(tmp_path).tools
+
+
+def test_other_values_are_said_as_they_are_meant():
+    rng = random.Random(1)
+    prices = [{"say": "$1,500", "value": 1500}, {"say": "$40", "value": 40}, {"say": "cheap", "value": 10}]
+    lists = [{"say": "soap, tea and rice", "value": ["soap", "tea", "rice"]}, {"say": "milk", "value": ["milk"]}]
+    for _ in range(50):
+        price = values.another(prices[0], prices, rng)
+        assert 10 <= price["value"] <= 1500 and price["say"] == f"${price['value']:,}"
+        items = values.another(lists[0], lists, rng)
+        assert set(items["value"]) <= {"soap", "tea", "rice", "milk"}
+        assert re.findall(r"soap|tea|rice|milk", items["say"]) == items["value"]
+        assert 3 <= values.another(5, [3, 5, 9], rng) <= 9
+    for said in ({"say": "half an hour", "value": 30}, {"say": "both soap and tea", "value": ["soap", "tea"]}, "noon"):
+        assert values.another(said, [said, *lists], rng) == said
+    schema = {"properties": {"n": {"type": "integer", "maximum": 9}, "of": {"items": {"enum": ["a"]}, "minItems": 1}}}
+    assert values.fits(schema, {"n": 9, "of": ["a"]})
+    assert not any(values.fits(schema, wrong) for wrong in ({"n": 10}, {"of": []}, {"of": ["b"]}))
 
 
 def test_dev_rows_are_the_same_bytes_for_the_same_seed(data, tmp_path):

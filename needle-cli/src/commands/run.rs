@@ -160,6 +160,7 @@ fn unreadable() -> Decision {
 pub(crate) struct Runner {
     pub(crate) session: Session,
     pub(crate) options: Options,
+    threads: usize,
     catalogues: HashMap<String, Arc<Catalogue>>,
 }
 
@@ -170,7 +171,7 @@ impl Runner {
     pub(crate) fn new(model: &ModelOption, options: Options) -> Outcome<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
         let session = Session::with_threads(&model.load()?, threads)?;
-        Ok(Self { session, options, catalogues: HashMap::new() })
+        Ok(Self { session, options, threads, catalogues: HashMap::new() })
     }
 
     /// The compiled tools of a JSON text, kept for the next row with the same text.
@@ -178,7 +179,8 @@ impl Runner {
         if let Some(known) = self.catalogues.get(tools) {
             return Ok(Arc::clone(known));
         }
-        let catalogue = Catalogue::compile(self.session.model(), tool::parse(tools)?)?;
+        let model = self.session.model();
+        let catalogue = Catalogue::compile_with_threads(model, tool::parse(tools)?, self.threads)?;
         if self.catalogues.len() == Self::KEPT {
             self.catalogues.clear();
         }

@@ -64,7 +64,7 @@ struct Compiled {
 }
 
 impl Router {
-    /// A router whose decisions share their work among `threads` threads each.
+    /// A router whose compiling of tools and whose decisions share their work among `threads` threads each.
     ///
     /// # Errors
     /// [`Error::Option`] for a policy out of range, thresholds without calibration, or an impossible number of threads.
@@ -252,7 +252,8 @@ impl Router {
             .iter()
             .map(|tool| ToolSpec { parameters: without_nulls(&tool.parameters), ..tool.clone() })
             .collect();
-        Ok(Compiled { catalogue: Catalogue::compile(&self.model, shown)?, given, refused })
+        let catalogue = Catalogue::compile_with_threads(&self.model, shown, self.sessions.threads())?;
+        Ok(Compiled { catalogue, given, refused })
     }
 }
 

@@ -40,7 +40,7 @@ class Model:
         Args:
             tools: functions, definitions of any common format as dicts, dataclasses, Pydantic models, MCP tools; or a
                 list of definitions as JSON text.
-            threads: threads that share the work of one decision.
+            threads: threads that share the work of compiling and of one decision.
 
         Raises:
             ToolDefinitionError: if a definition cannot be understood.

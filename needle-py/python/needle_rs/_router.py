@@ -76,7 +76,7 @@ class Router:
 
         Args:
             model: by default the one that comes with this package.
-            threads: threads that share the work of one decision.
+            threads: threads that share the work of compiling tools and of one decision.
             shadow: decide and report, but let the large model answer everything.
             on_decision: called with every decision, on the thread that asked.
             policy: what may be answered locally.

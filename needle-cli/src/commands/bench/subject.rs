@@ -67,7 +67,8 @@ impl Subject {
     }
 
     pub(super) fn compile(&self, count: usize) -> Outcome<Arc<Catalogue>> {
-        Ok(Catalogue::compile(&self.model, tool::parse(&tools(count).to_string())?)?)
+        let tools = tool::parse(&tools(count).to_string())?;
+        Ok(Catalogue::compile_with_threads(&self.model, tools, self.threads)?)
     }
 
     /// Times of whole decisions, after a tenth as many that do not count.

@@ -9,6 +9,7 @@ from pathlib import Path
 from . import jsonl
 from .prompt import snake_case
 from .templates import HARD_DOMAINS, Split, fill
+from .values import fits
 
 # Between two requests of one sentence.
 JOINTS = [" and ", " and ", " and then ", ", then ", ", and ", " and also ", ", also ", " plus ", "; "]
@@ -152,7 +153,9 @@ class TemplateSource:
         """One phrasing of a tool, filled in, and its arguments."""
         row = rng.choice(record["queries"])
         slots = {**record.get("slots", {}), **row.get("slots", {})}
-        return fill(row["q"], row.get("args", {}), slots, self.lexicons, rng)
+        filling = row["q"], row.get("args", {}), slots, self.lexicons, rng
+        text, arguments = fill(*filling, vary=self.vary)
+        return (text, arguments) if fits(record["tool"]["parameters"], arguments) else fill(*filling)
 
     def _multi(self, record: dict, by_key: dict, rng: random.Random) -> Example:
         calls = record["calls"]

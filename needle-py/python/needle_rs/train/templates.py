@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import jsonl
+from . import jsonl, values
 from .duplicates import Evaluation
 
 SLOT = re.compile(r"\{([A-Za-z0-9_]+)\}")
@@ -108,10 +108,11 @@ def _records(folder: Path) -> list[dict]:
     return [record for path in sorted(folder.glob("*.jsonl")) for record in jsonl.read(path)]
 
 
-def fill(query: str, arguments: object, slots: dict, lexicons: dict, rng: random.Random):
+def fill(query: str, arguments: object, slots: dict, lexicons: dict, rng: random.Random, vary: bool = False):
     """Draws a value for each slot; returns the text and the arguments with typed values.
 
-    A value is a scalar, `{"say", "value"}`, or `{"say", field: …}` for a phrase that sets several arguments.
+    A value is a scalar, `{"say", "value"}`, or `{"say", field: …}` for a phrase that sets several arguments. With
+    `vary` it may be one that the slot does not list but might.
     """
     drawn: dict[str, object] = {}
 
@@ -119,6 +120,8 @@ def fill(query: str, arguments: object, slots: dict, lexicons: dict, rng: random
         if name not in drawn:
             if name in slots:
                 drawn[name] = rng.choice(slots[name])
+                if vary and rng.random() < 0.6:
+                    drawn[name] = values.another(drawn[name], slots[name], rng)
             elif name == "number":
                 drawn[name] = rng.randint(1, 100)
             elif name == "amount":
