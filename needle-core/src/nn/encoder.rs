@@ -121,6 +121,7 @@ fn run(
     let rotations: Vec<_> =
         starts.map(|start| weights.rope.rotation(start, size.min(count - start))).collect();
     let (spares, work) = (Spares::default(), count * width * width);
+    // Of several blocks each is one thread's; one block alone is everybody's.
     let within = if rotations.len() > 1 { Network::from(weights) } else { network };
     for (index, layer) in weights.encoder.iter().enumerate() {
         let attention = &layer.attention;
