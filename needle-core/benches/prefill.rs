@@ -10,7 +10,7 @@ mod network;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use formula::FULL;
 use needle_core::nn::decoder::CrossPiece;
-use needle_core::nn::encoder;
+use needle_core::nn::encoder::{self, SegmentEncoding};
 
 fn prefill(criterion: &mut Criterion) {
     let weights = network::weights(FULL, false);
@@ -35,7 +35,7 @@ fn prefill(criterion: &mut Criterion) {
         let segments: Vec<_> = (0..tools)
             .map(|seed| encoder::encode_segment(&weights, &network::tokens(FULL, seed, 50)).unwrap())
             .collect();
-        let segments: Vec<_> = segments.iter().collect();
+        let segments: Vec<_> = segments.iter().map(SegmentEncoding::keys).collect();
         let query = network::tokens(FULL, 3, 16);
         group.throughput(Throughput::Elements(16));
         group.bench_function(format!("query/16 over {tools} tools of 50"), |bencher| {

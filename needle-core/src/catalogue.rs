@@ -11,7 +11,7 @@ use crate::kernels::Pool;
 use crate::model::Model;
 use crate::nn::contrastive;
 use crate::nn::decoder::CrossPiece;
-use crate::nn::encoder::{self, SegmentEncoding};
+use crate::nn::encoder::{self, SegmentKeys};
 use crate::prompt::{NameMap, isolated, joint};
 use crate::tool::ToolSpec;
 use crate::validation::Validator;
@@ -41,7 +41,7 @@ pub struct CompiledTool {
 
 #[derive(Debug)]
 pub(crate) struct EncodedTool {
-    pub(crate) segment: SegmentEncoding,
+    pub(crate) segment: SegmentKeys,
     pub(crate) cross: Arc<CrossPiece>,
 }
 
@@ -114,7 +114,7 @@ impl CompiledTool {
                 let segment = encoder::encode_segment(weights, &prompt)?;
                 let embedding = contrastive::embed(weights, segment.output());
                 let cross = Arc::new(CrossPiece::new(weights, segment.output()));
-                (prompt, Some(EncodedTool { segment, cross }), embedding)
+                (prompt, Some(EncodedTool { segment: segment.into_keys(), cross }), embedding)
             }
             Layout::Joint => {
                 let (text, _) = joint::normalise(&joint::tools_json(std::slice::from_ref(&spec)));

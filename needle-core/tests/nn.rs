@@ -42,7 +42,7 @@ fn encode_segments(segments: &[Vec<TokenId>]) -> Vec<SegmentEncoding> {
 
 /// Pieces of all segments in order, then of the query that attends to them.
 fn cross(segments: &[SegmentEncoding], query: &[TokenId]) -> CrossKv {
-    let borrowed: Vec<_> = segments.iter().collect();
+    let borrowed: Vec<_> = segments.iter().map(SegmentEncoding::keys).collect();
     let query = encoder::encode_query(&*WEIGHTS, query, &borrowed).unwrap();
     let outputs = segments.iter().map(SegmentEncoding::output).chain([&query]);
     outputs.map(|output| Arc::new(CrossPiece::new(&*WEIGHTS, output))).collect()
@@ -67,7 +67,7 @@ proptest! {
         query in tokens(80),
     ) {
         let encoded = encode_segments(&segments);
-        let borrowed: Vec<_> = encoded.iter().collect();
+        let borrowed: Vec<_> = encoded.iter().map(SegmentEncoding::keys).collect();
         let output = encoder::encode_query(&*WEIGHTS, &query, &borrowed).unwrap();
 
         let all: Vec<&Vec<TokenId>> = segments.iter().chain([&query]).collect();
@@ -166,7 +166,7 @@ proptest! {
         }
         prop_assert!((copy.weights.iter().sum::<f32>() - 1.0).abs() < 1e-5);
 
-        let borrowed: Vec<_> = segments.iter().collect();
+        let borrowed: Vec<_> = segments.iter().map(SegmentEncoding::keys).collect();
         let query = encoder::encode_query(&*WEIGHTS, &query, &borrowed).unwrap();
         let wide = |row: ndarray::ArrayView1<f32>| row.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
         let outputs = segments.iter().map(SegmentEncoding::output).chain([&query]);

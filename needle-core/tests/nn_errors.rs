@@ -102,7 +102,7 @@ fn pieces_of_another_network_are_refused() {
     other.num_heads = 2; // K·E becomes 64 where TINY has 32.
     let other = network::weights(other, false);
     let segment = encoder::encode_segment(&other, &[TokenId(5)]).unwrap();
-    let error = encoder::encode_query(&weights, &[TokenId(2)], &[&segment]).unwrap_err();
+    let error = encoder::encode_query(&weights, &[TokenId(2)], &[segment.keys()]).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Internal);
 
     let cross = CrossKv::new(vec![CrossPiece::new(&other, segment.output()).into()]);

@@ -67,7 +67,9 @@ fn compare(file: &[u8]) {
         .collect();
     assert_eq!(tools.is_empty(), config.layout == Layout::Joint);
     let query = golden.ids("query").unwrap();
-    let output = encoder::encode_query(&weights, &query, &tools.iter().collect::<Vec<_>>()).unwrap();
+    let output =
+        encoder::encode_query(&weights, &query, &tools.iter().map(SegmentEncoding::keys).collect::<Vec<_>>())
+            .unwrap();
     golden.assert_close("encoder", output.hidden());
     let alone = encoder::encode(&weights, &query).unwrap();
     golden.assert_close("contrastive", &contrastive::embed(&weights, &alone));

@@ -52,7 +52,7 @@ fn quantised_passes_are_close_to_passes_in_f32() {
     let packed = model.weights();
     let pass = |weights: &Weights| {
         let segment = encoder::encode_segment(weights, &tokens(45)).unwrap();
-        let query = encoder::encode_query(weights, &tokens(11), &[&segment]).unwrap();
+        let query = encoder::encode_query(weights, &tokens(11), &[segment.keys()]).unwrap();
         let pieces = [segment.output(), &query].map(|output| CrossPiece::new(weights, output).into());
         let cross = CrossKv::new(pieces.to_vec());
         let mut state = DecoderState::new(weights);

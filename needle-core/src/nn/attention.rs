@@ -55,7 +55,7 @@ impl Attention {
         activations: &mut Activations,
         mut out: ArrayViewMut2<'_, f32>,
     ) {
-        project(network, x, activations, vec![(&self.q_proj, out.view_mut())]);
+        project(network, x, activations, [(&self.q_proj, out.view_mut())]);
         finish(&self.q_norm, rotation, &mut out);
     }
 
@@ -69,7 +69,7 @@ impl Attention {
         activations: &mut Activations,
         (mut keys, values): (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>),
     ) {
-        let targets = vec![(&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
+        let targets = [(&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
         project(network, x, activations, targets);
         finish(&self.k_norm, rotation, &mut keys);
     }
@@ -83,7 +83,7 @@ impl Attention {
         (mut keys, values): (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>),
     ) {
         let queries = buffers.queries.view_mut();
-        let targets = vec![(&self.q_proj, queries), (&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
+        let targets = [(&self.q_proj, queries), (&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
         project(network, &buffers.normed, buffers.activations, targets);
         finish(&self.q_norm, Some(rotation), &mut buffers.queries);
         finish(&self.k_norm, Some(rotation), &mut keys);
@@ -100,7 +100,7 @@ impl Attention {
     ) {
         let Buffers { x, queries, attended, projected, heads, activations, .. } = buffers;
         attend(network, self.heads, queries, pieces, visible, heads, attended);
-        project(network, attended, activations, vec![(&self.out_proj, projected.view_mut())]);
+        project(network, attended, activations, [(&self.out_proj, projected.view_mut())]);
         x.scaled_add(gate, projected);
     }
 }
@@ -151,13 +151,9 @@ fn attend<'a>(
     }
     scratch.resize_with(heads.num_kv_heads, HeadScratch::default);
     let work = 2 * queries.len() * total;
-    network.for_each(
-        work,
-        shares.zip(scratch).enumerate().collect(),
-        |(index, ((queries, mut out), scratch))| {
-            attend(index, &queries, &mut out, scratch);
-        },
-    );
+    network.for_each(work, shares.zip(scratch).enumerate(), |(index, ((queries, mut out), scratch))| {
+        attend(index, &queries, &mut out, scratch);
+    });
 }
 
 /// One key/value head of a pass, with the query heads that share it.

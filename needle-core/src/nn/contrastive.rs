@@ -29,11 +29,11 @@ pub fn embed(weights: &Weights, output: &EncoderOutput) -> Vec<f32> {
     let network = Network::from(weights);
     let mut activations = Activations::default();
     let mean = mean.insert_axis(Axis(0));
-    project(network, &mean, &mut activations, vec![(&head.hidden, hidden.view_mut())]);
+    project(network, &mean, &mut activations, [(&head.hidden, hidden.view_mut())]);
     hidden += &head.bias;
     hidden.mapv_inplace(|x| x.max(0.0));
     let mut embedding = Array2::zeros((1, head.proj.outputs())); // (1, C)
-    project(network, &hidden, &mut activations, vec![(&head.proj, embedding.view_mut())]);
+    project(network, &hidden, &mut activations, [(&head.proj, embedding.view_mut())]);
     let length = (embedding.iter().map(|x| x * x).sum::<f32>() + EPSILON).sqrt();
     embedding.iter().map(|x| x / length).collect()
 }

@@ -35,7 +35,7 @@ impl CopyHead {
     /// `W_k m` for an encoder output `m` (T, D).
     pub(crate) fn keys(&self, network: Network<'_>, output: &ArrayRef2<f32>) -> Array2<f32> {
         let mut keys = Array2::zeros((output.nrows(), self.k_proj.outputs()));
-        project(network, output, &mut Activations::default(), vec![(&self.k_proj, keys.view_mut())]);
+        project(network, output, &mut Activations::default(), [(&self.k_proj, keys.view_mut())]);
         keys
     }
 }
@@ -55,7 +55,7 @@ pub fn copy_attention<'a>(
     let d_model = weights.config.d_model;
     let mut query = Array2::zeros((1, d_model));
     let row = hidden.view().insert_axis(Axis(0));
-    project(network, &row, &mut Activations::default(), vec![(&head.q_proj, query.view_mut())]);
+    project(network, &row, &mut Activations::default(), [(&head.q_proj, query.view_mut())]);
     let mut scores = Array2::zeros((1, cross.len())); // (1, S)
     let mut start = 0;
     for piece in cross.pieces() {

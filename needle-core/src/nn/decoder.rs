@@ -34,7 +34,7 @@ impl CrossPiece {
         let mut layers = vec![None; weights.decoder.len()];
         let work = hidden.len() * weights.config.kv_dim();
         let alone = Network::from(weights);
-        network.for_each(work, layers.iter_mut().zip(&weights.decoder).collect(), |(fixed, layer)| {
+        network.for_each(work, layers.iter_mut().zip(&weights.decoder), |(fixed, layer)| {
             let attention = &layer.cross_attention;
             let mut kv = KeyValues::zeros(output.len(), weights.config.kv_dim());
             attention.keys_values(alone, &hidden, None, &mut Activations::default(), kv.view_mut());
@@ -205,7 +205,7 @@ pub fn logits<'a>(network: impl Into<Network<'a>>, hidden: &ArrayRef1<f32>) -> V
     let mut logits = vec![0.0; embedding.outputs()];
     let out = ArrayViewMut1::from(&mut logits[..]).insert_axis(Axis(0));
     let hidden = hidden.view().insert_axis(Axis(0));
-    project(network, &hidden, &mut Activations::default(), vec![(embedding, out)]);
+    project(network, &hidden, &mut Activations::default(), [(embedding, out)]);
     logits
 }
 

@@ -38,14 +38,30 @@ impl EncoderOutput {
     }
 }
 
-/// A sequence encoded by itself, with all that a later query needs to attend to it.
+/// All that a later query needs to attend to a sequence that was encoded by itself.
+#[derive(Clone, Debug)]
+pub struct SegmentKeys {
+    layers: Vec<FixedKv>, // one per encoder layer, keys at positions from 0
+}
+
+/// A sequence encoded by itself.
 #[derive(Clone, Debug)]
 pub struct SegmentEncoding {
-    layers: Vec<FixedKv>, // one per encoder layer, keys at positions from 0
+    keys: SegmentKeys,
     output: EncoderOutput,
 }
 
 impl SegmentEncoding {
+    /// What a later query attends to.
+    pub fn keys(&self) -> &SegmentKeys {
+        &self.keys
+    }
+
+    /// The same without the output, which a query does not need.
+    pub fn into_keys(self) -> SegmentKeys {
+        self.keys
+    }
+
     /// The final-normed output, (T, D).
     pub fn output(&self) -> &EncoderOutput {
         &self.output
@@ -68,7 +84,7 @@ pub fn encode_segment<'a>(network: impl Into<Network<'a>>, tokens: &[TokenId]) -
     let network = network.into();
     let mut layers = Vec::with_capacity(network.weights.encoder.len());
     let output = run(network, tokens, &[], &mut |layer| layers.push(layer))?;
-    Ok(SegmentEncoding { layers, output })
+    Ok(SegmentEncoding { keys: SegmentKeys { layers }, output })
 }
 
 /// Encodes a query, positions from 0, that attends in every layer to itself and to all `segments`.
@@ -80,11 +96,11 @@ pub fn encode_segment<'a>(network: impl Into<Network<'a>>, tokens: &[TokenId]) -
 pub fn encode_query<'a>(
     network: impl Into<Network<'a>>,
     tokens: &[TokenId],
-    segments: &[&SegmentEncoding],
+    segments: &[&SegmentKeys],
 ) -> Result<EncoderOutput> {
     let network = network.into();
     let layers = &network.weights.encoder;
-    let fits = |segment: &&SegmentEncoding| {
+    let fits = |segment: &&SegmentKeys| {
         segment.layers.len() == layers.len()
             && segment.layers.iter().zip(layers).all(|(kv, layer)| kv.fits(layer.attention.heads))
     };
@@ -109,7 +125,7 @@ fn block_size(positions: usize, threads: usize) -> usize {
 fn run(
     network: Network<'_>,
     tokens: &[TokenId],
-    segments: &[&SegmentEncoding],
+    segments: &[&SegmentKeys],
     keep: &mut dyn FnMut(FixedKv),
 ) -> Result<EncoderOutput> {
     let weights = network.weights;
@@ -129,7 +145,7 @@ fn run(
         let (mut keys, mut values) = own.view_mut();
         let own_blocks = blocks(&mut keys, size).zip(blocks(&mut values, size));
         let inputs = blocks(&mut x, size).zip(blocks(&mut queries, size));
-        network.for_each(work, inputs.zip(own_blocks).zip(&rotations).collect(), |(block, rotation)| {
+        network.for_each(work, inputs.zip(own_blocks).zip(&rotations), |(block, rotation)| {
             let ((x, queries), own) = block;
             spares.lend(|work| {
                 let mut buffers = work.buffers(x, queries);
@@ -140,7 +156,7 @@ fn run(
         let own = own.fix(network, attention.heads);
         let pieces = segments.iter().map(|segment| segment.layers[index].view()).chain(once(own.view()));
         let inputs = blocks(&mut x, size).zip(blocks(&mut queries, size));
-        network.for_each(work, inputs.collect(), |(x, queries)| {
+        network.for_each(work, inputs, |(x, queries)| {
             spares.lend(|work| {
                 let buffers = &mut work.buffers(x, queries);
                 attention.add_gated(within, layer.gate, &pieces, Visible::All, buffers);

@@ -87,7 +87,7 @@ impl KeyValues {
         let keys = self.keys.axis_chunks_iter(Axis(1), heads.head_dim);
         let values = self.values.axis_chunks_iter(Axis(1), heads.head_dim);
         let mut packed = vec![None; heads.num_kv_heads];
-        let items = packed.iter_mut().zip(keys.zip(values)).collect();
+        let items = packed.iter_mut().zip(keys.zip(values));
         network.for_each(2 * WORK * self.keys.len(), items, |(packed, (keys, values))| {
             *packed = Some(PackedHead {
                 keys: PackedMatrix::quantise(&keys, isa),

@@ -62,11 +62,11 @@ impl Linear {
 ///
 /// The projections are computed together, so that `x` is quantised once and all threads have work; `activations` is
 /// room for that.
-pub(crate) fn project(
+pub(crate) fn project<const N: usize>(
     network: Network<'_>,
     x: &ArrayRef2<f32>,
     activations: &mut Activations,
-    targets: Vec<(&Linear, ArrayViewMut2<'_, f32>)>,
+    targets: [(&Linear, ArrayViewMut2<'_, f32>); N],
 ) {
     if targets.iter().any(|(linear, _)| matches!(linear, Linear::Packed(_))) {
         activations.quantise(x);

@@ -25,11 +25,16 @@ impl<'a> Network<'a> {
     }
 
     /// Runs `task` on every item; on several threads if there are several and `work` (in multiplications) pays for them.
-    pub(crate) fn for_each<T: Send>(&self, work: usize, items: Vec<T>, task: impl Fn(T) + Sync) {
+    pub(crate) fn for_each<T: Send>(
+        &self,
+        work: usize,
+        items: impl IntoIterator<Item = T>,
+        task: impl Fn(T) + Sync,
+    ) {
         /// Below this, handing over costs about as much as it saves.
         const WORTH_SHARING: usize = 200_000;
         match self.pool {
-            Some(pool) if work >= WORTH_SHARING => pool.for_each(items, task),
+            Some(pool) if work >= WORTH_SHARING => pool.for_each(items.into_iter().collect(), task),
             _ => items.into_iter().for_each(task),
         }
     }

@@ -1,6 +1,6 @@
 //! Rows of activations as int8, with a scale for each group of 32 values.
 
-use ndarray::ArrayRef2;
+use ndarray::{ArrayRef1, ArrayRef2};
 
 use crate::checkpoint::GROUP;
 
@@ -41,7 +41,7 @@ impl Activations {
         for (row, groups) in x.outer_iter().zip(self.groups.chunks_exact_mut(width.max(1))) {
             match row.as_slice() {
                 Some(row) => quantise_row(row, groups),
-                None => quantise_row(&row.to_vec(), groups),
+                None => quantise_strided(&row, groups),
             }
         }
     }
@@ -75,9 +75,19 @@ fn quantise_row(row: &[f32], groups: &mut [Group]) {
     }
 }
 
+/// The same for a row whose values do not lie side by side.
+fn quantise_strided(row: &ArrayRef1<f32>, groups: &mut [Group]) {
+    let mut row = row.iter();
+    for group in groups {
+        let mut values = [0.0; GROUP];
+        // The second iterator is asked only for places that there are, so no value is lost between groups.
+        values.iter_mut().zip(&mut row).for_each(|(value, x)| *value = *x);
+        quantise_groups(&[values], std::slice::from_mut(group));
+    }
+}
+
 fn quantise_groups(values: &[[f32; GROUP]], groups: &mut [Group]) {
-    #[cfg(target_arch = "x86_64")]
-    if super::x86::quantise_groups(values, groups) {
+    if super::native::quantise_groups(values, groups) {
         return;
     }
     for (values, group) in values.iter().zip(groups) {

@@ -5,20 +5,29 @@
 //! fused multiply-adds in the same order. So results depend neither on the machine's instructions nor on how
 //! many rows, panels or threads share the work.
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod activations;
 mod packed;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+mod portable;
 mod scalar;
+mod work;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use activations::Activations;
 pub use packed::{Bits, PackedMatrix};
 
-use std::ops::Range;
-
 use ndarray::{ArrayRef1, ArrayRef2};
 
-use packed::{PANEL, Panels};
+#[cfg(target_arch = "aarch64")]
+use aarch64 as native;
+use packed::PANEL;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+use portable as native;
+#[cfg(target_arch = "x86_64")]
+use x86 as native;
 
 /// Rows of activations that a kernel takes at once; more are worked off in turns.
 const MOST_ROWS: usize = 6;
@@ -37,6 +46,12 @@ type Tile = [[f32; MOST_PANELS * PANEL]; MOST_ROWS];
 pub enum Isa {
     /// Plain Rust, which the compiler vectorises for the target's baseline.
     Scalar,
+    /// NEON, the baseline of aarch64.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// NEON with its dot-product instructions.
+    #[cfg(target_arch = "aarch64")]
+    NeonDotprod,
     /// AVX2 with FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -51,32 +66,12 @@ pub enum Isa {
 impl Isa {
     /// All that this machine can run, the fastest last.
     pub fn available() -> Vec<Self> {
-        #[allow(unused_mut, reason = "other targets have nothing to add")]
-        let mut all = vec![Self::Scalar];
-        #[cfg(target_arch = "x86_64")]
-        all.extend(x86::available());
-        all
+        std::iter::once(Self::Scalar).chain(native::available()).collect()
     }
 
     /// The fastest that this machine can run.
     pub fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(isa) = x86::available().last() {
-            return isa;
-        }
-        Self::Scalar
-    }
-
-    /// Computes `rows` of activations (at most [`MOST_ROWS`]) times up to [`MOST_PANELS`] panels of weights.
-    ///
-    /// The panels come by reference: a copy just before it is read costs as much as a third of a kernel's work, since
-    /// it is written in smaller pieces than it is read.
-    fn run(self, panels: &Panels<'_>, activations: &Activations, rows: Range<usize>, out: &mut Tile) {
-        match self {
-            Self::Scalar => scalar::run(panels, activations, rows, out),
-            #[cfg(target_arch = "x86_64")]
-            _ => x86::run(self, panels, activations, rows, out),
-        }
+        native::available().last().unwrap_or(Self::Scalar)
     }
 }
 
@@ -98,7 +93,7 @@ pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, 
         let block = block..activations.rows().min(block + BLOCK_ROWS);
         for start in block.clone().step_by(MOST_ROWS) {
             let rows = start..block.end.min(start + MOST_ROWS);
-            w.isa().run(&weights, activations, rows.clone(), &mut tile);
+            work::run(w.isa(), &weights, activations, rows.clone(), &mut tile);
             for (row, sums) in rows.zip(&tile) {
                 let sums = &sums[wanted.start - panel * PANEL..];
                 let own = wanted.start - first..wanted.end - first;
@@ -116,7 +111,7 @@ pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, 
 pub fn dot_packed(activations: &Activations, w: &PackedMatrix, output: usize) -> f32 {
     let mut tile = Tile::default();
     let panel = output / PANEL;
-    w.isa().run(&w.panels(panel..panel + 1), activations, 0..1, &mut tile);
+    work::run(w.isa(), &w.panels(panel..panel + 1), activations, 0..1, &mut tile);
     tile[0][output % PANEL]
 }
 

@@ -8,7 +8,7 @@ use super::Tile;
 use super::activations::{Activations, STEP, STEPS};
 use super::packed::{Bits, Block, PANEL, Panels};
 
-/// See [`super::Isa::run`].
+/// See [`super::work::run`].
 pub(super) fn run(panels: &Panels<'_>, activations: &Activations, rows: Range<usize>, out: &mut Tile) {
     for (row, out) in rows.zip(out) {
         for (index, out) in out.as_chunks_mut().0.iter_mut().enumerate().take(panels.len()) {

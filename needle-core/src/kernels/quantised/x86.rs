@@ -9,11 +9,11 @@
 #![allow(clippy::wildcard_imports, reason = "dozens of intrinsics, whose names say where they come from")]
 
 use std::arch::x86_64::*;
-use std::ops::Range;
 
-use super::activations::{Activations, Group, LIMIT, STEPS};
-use super::packed::{Bits, Block, PANEL, Panels};
-use super::{Isa, MOST_ROWS, Tile};
+use super::activations::{Group, LIMIT, STEPS};
+use super::packed::{Bits, Block, PANEL};
+use super::work::Work;
+use super::{Isa, Tile};
 use crate::checkpoint::GROUP;
 
 /// The sets beyond the baseline that this machine has, the fastest last.
@@ -28,31 +28,6 @@ pub(super) fn available() -> impl Iterator<Item = Isa> {
     [(avx2, Isa::Avx2), (avx_vnni, Isa::AvxVnni), (avx512, Isa::Avx512Vnni)]
         .into_iter()
         .filter_map(|(present, isa)| present.then_some(isa))
-}
-
-/// See [`Isa::run`]; `isa` must be one that [`available`] gave on this machine.
-pub(super) fn run(
-    isa: Isa,
-    panels: &Panels<'_>,
-    activations: &Activations,
-    rows: Range<usize>,
-    out: &mut Tile,
-) {
-    let work = Work { panels, activations, first: rows.start };
-    match (panels.bits, rows.len()) {
-        (Bits::Eight, 1) => work.run::<1, true>(isa, out),
-        (Bits::Eight, 2) => work.run::<2, true>(isa, out),
-        (Bits::Eight, 3) => work.run::<3, true>(isa, out),
-        (Bits::Eight, 4) => work.run::<4, true>(isa, out),
-        (Bits::Eight, 5) => work.run::<5, true>(isa, out),
-        (Bits::Eight, _) => work.run::<MOST_ROWS, true>(isa, out),
-        (Bits::Four, 1) => work.run::<1, false>(isa, out),
-        (Bits::Four, 2) => work.run::<2, false>(isa, out),
-        (Bits::Four, 3) => work.run::<3, false>(isa, out),
-        (Bits::Four, 4) => work.run::<4, false>(isa, out),
-        (Bits::Four, 5) => work.run::<5, false>(isa, out),
-        (Bits::Four, _) => work.run::<MOST_ROWS, false>(isa, out),
-    }
 }
 
 /// Quantises groups, if the machine has AVX-512; gives the bits of [`Group::of`] for numbers that are finite.
@@ -87,32 +62,18 @@ fn quantise_groups_avx512(values: &[[f32; GROUP]], groups: &mut [Group]) {
     }
 }
 
-/// What a kernel reads.
-#[derive(Clone, Copy)]
-struct Work<'a> {
-    panels: &'a Panels<'a>,
-    activations: &'a Activations,
-    /// The first of the R rows.
-    first: usize,
-}
-
-impl<'a> Work<'a> {
+impl Work<'_> {
     /// R rows, int8 weights if `EIGHT`, else int4.
-    fn run<const R: usize, const EIGHT: bool>(self, isa: Isa, out: &mut Tile) {
-        let rows = self.first..self.first + R;
+    pub(super) fn run<const R: usize, const EIGHT: bool>(self, isa: Isa, out: &mut Tile) {
         // SAFETY: `PackedMatrix::pack` takes only sets that `available` found on this machine.
         unsafe {
             match isa {
                 Isa::Avx512Vnni => self.avx512_vnni::<R, EIGHT>(out),
                 Isa::AvxVnni => self.avx_vnni::<R, EIGHT>(out),
                 Isa::Avx2 => self.avx2::<R, EIGHT>(out),
-                Isa::Scalar => super::scalar::run(self.panels, self.activations, rows, out),
+                Isa::Scalar => self.plain::<R>(out),
             }
         }
-    }
-
-    fn rows<const R: usize>(&self) -> [&'a [Group]; R] {
-        std::array::from_fn(|r| self.activations.row(self.first + r))
     }
 
     /// R rows and two panels at once: for six rows 24 registers of sums. A panel that is alone is taken twice.

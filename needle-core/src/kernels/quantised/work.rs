@@ -1,0 +1,56 @@
+//! What a kernel for one set of instructions works on, and the choice of its form for a number of rows.
+
+use std::ops::Range;
+
+use super::activations::{Activations, Group};
+use super::packed::{Bits, Panels};
+use super::{Isa, MOST_ROWS, Tile, scalar};
+
+/// Panels of weights and the first of the rows of activations that a kernel multiplies with them.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) panels: &'a Panels<'a>,
+    activations: &'a Activations,
+    first: usize,
+}
+
+impl<'a> Work<'a> {
+    /// R rows.
+    pub(super) fn rows<const R: usize>(&self) -> [&'a [Group]; R] {
+        std::array::from_fn(|r| self.activations.row(self.first + r))
+    }
+
+    /// The kernel in plain Rust for R rows.
+    pub(super) fn plain<const R: usize>(&self, out: &mut Tile) {
+        scalar::run(self.panels, self.activations, self.first..self.first + R, out);
+    }
+}
+
+/// Computes `rows` of activations (at most [`MOST_ROWS`]) times up to [`super::MOST_PANELS`] panels of weights; `isa` must
+/// be one that this machine has.
+///
+/// The panels come by reference: a copy just before it is read costs as much as a third of a kernel's work, since
+/// it is written in smaller pieces than it is read.
+pub(super) fn run(
+    isa: Isa,
+    panels: &Panels<'_>,
+    activations: &Activations,
+    rows: Range<usize>,
+    out: &mut Tile,
+) {
+    let work = Work { panels, activations, first: rows.start };
+    match (panels.bits, rows.len()) {
+        (Bits::Eight, 1) => work.run::<1, true>(isa, out),
+        (Bits::Eight, 2) => work.run::<2, true>(isa, out),
+        (Bits::Eight, 3) => work.run::<3, true>(isa, out),
+        (Bits::Eight, 4) => work.run::<4, true>(isa, out),
+        (Bits::Eight, 5) => work.run::<5, true>(isa, out),
+        (Bits::Eight, _) => work.run::<MOST_ROWS, true>(isa, out),
+        (Bits::Four, 1) => work.run::<1, false>(isa, out),
+        (Bits::Four, 2) => work.run::<2, false>(isa, out),
+        (Bits::Four, 3) => work.run::<3, false>(isa, out),
+        (Bits::Four, 4) => work.run::<4, false>(isa, out),
+        (Bits::Four, 5) => work.run::<5, false>(isa, out),
+        (Bits::Four, _) => work.run::<MOST_ROWS, false>(isa, out),
+    }
+}
