@@ -4,8 +4,8 @@
  *
  * Text is UTF-8, given as a pointer and a length in bytes; behind text that is returned stands a NUL that the length
  * leaves out. Functions that can fail return a status and, unless NULL is given, write a message to the caller's
- * ndl_error. No function prints, exits, reads the environment or keeps global state. Handles are freed by their own function; models and catalogues may be shared by
- * any number of threads.
+ * ndl_error. No function prints, exits, reads the environment or keeps global state; only ndl_set_allocator is for the
+ * whole process. Handles are freed by their own function; models and catalogues may be shared by any number of threads.
  *
  * A complete program (examples/c/quickstart.c):
  *
@@ -212,6 +212,19 @@ typedef struct ndl_model ndl_model;
 // Buffers of one thread's decisions. It carries nothing from one decision to the next.
 typedef struct ndl_session ndl_session;
 
+// The host's allocator. Both functions may be called by any thread that calls the library, and by a session's own.
+typedef struct ndl_allocator {
+  // sizeof(ndl_allocator)
+  size_t struct_size;
+  // Passed to both functions.
+  void *user;
+  // Gives size bytes, never 0, at a multiple of alignment, a power of two. NULL ends the process, as it does when the
+  // system has no memory left: the library cannot go on without.
+  void *(*allocate)(void *user, size_t size, size_t alignment);
+  // Takes back what allocate gave for this size and alignment.
+  void (*release)(void *user, void *memory, size_t size, size_t alignment);
+} ndl_allocator;
+
 // What went wrong, in words; the caller's own memory. Set struct_size to sizeof(ndl_error).
 typedef struct ndl_error {
   // sizeof(ndl_error)
@@ -279,6 +292,20 @@ NDL_API uint32_t ndl_abi_version(void);
 //
 // Thread safety: any thread, any time.
 NDL_API const char *ndl_version(void);
+
+// Takes all memory of the library from the host from now on. Call it once, before any other function of the library but
+// ndl_abi_version and ndl_version; it is the only setting of the whole process.
+//
+// Errors: NDL_ERROR_INVALID_ARGUMENT if the allocator or one of its functions is NULL, if its size is unknown, or if it is
+// too late.
+// Thread safety: while no other thread uses the library.
+//
+// Requires:
+// `allocator` is NULL or points to a struct whose functions do what it says, for as long as the library is loaded; `error`
+// is NULL or may be written.
+NDL_API
+ndl_status ndl_set_allocator(const struct ndl_allocator *allocator,
+                             struct ndl_error *error);
 
 // Compiles tools, once for any number of decisions. `tools` is JSON: a list of definitions of any common format.
 //

@@ -1,5 +1,5 @@
-//! The tests of the C library, which is installed for them: misuse and conformance under sanitizers, and the examples as
-//! a project of their own.
+//! The tests of the C library, which is installed for them: misuse, the host's allocator and conformance under sanitizers,
+//! and the examples as a project of their own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,8 +15,9 @@ pub(crate) fn test() -> Result<(), String> {
     install(&folder.join("library"), &prefix)?;
     only_own_symbols(&prefix)?;
     let sanitized = |name: &str| compile(&prefix, &folder, name);
-    let misuse = sanitized("misuse")?;
-    run(with_library(&mut Command::new(misuse), &prefix).arg("models/default"))?;
+    for program in ["misuse", "allocator"] {
+        run(with_library(&mut Command::new(sanitized(program)?), &prefix).arg("models/default"))?;
+    }
     driver::conformance(with_library(&mut Command::new(sanitized("driver")?), &prefix))?;
     examples(&folder.join("examples"), &prefix)
 }
