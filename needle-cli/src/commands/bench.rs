@@ -22,7 +22,8 @@ use random::Stored;
 #[derive(Args)]
 #[command(
     after_help = "Prefill is the encoder and what the decoder needs of it; decode is one token with the logits of the
-whole vocabulary, over 256 source tokens. A call is a whole decision of a 12-word query.
+whole vocabulary, over 256 source tokens. A call is a whole decision of a 12-word query; of 100 tools 5 are
+retrieved. Memory is what the process holds after the calls with 10 tools, before anything else.
 Compare runs of one session only: machines change from hour to hour.
 
 Examples:
@@ -79,7 +80,7 @@ enum Measured {
     Rate { tokens_per_second: f64 },
     /// Milliseconds.
     Latency { p50_ms: f64, p99_ms: f64 },
-    /// Resident memory of this process.
+    /// Resident memory of this process, 10^6 bytes.
     Memory { resident_mb: f64 },
 }
 
@@ -88,10 +89,19 @@ impl Bench {
         if !(self.seconds > 0.0 && self.seconds <= 3600.0) {
             return Err("option seconds: must be more than 0 and at most 3600".into());
         }
-        let (model, opening) = self.open()?;
+        let model = self.open()?;
         let subject = subject::Subject::new(&model, self.threads)?;
-        let mut figures =
-            opening.map(|times| latency("open the model", &times)).into_iter().collect::<Vec<_>>();
+        let (mut figures, mut histogram) = (Vec::new(), Vec::new());
+        // Ten tools come first, so that the memory is that of a process which does nothing else.
+        for (tools, candidates) in [(10, 10), (5, 5), (100, 5)] {
+            note(format_args!("calls with {tools} tools …"));
+            let times = subject.calls(tools, candidates, self.calls)?;
+            figures.push(latency(&format!("call, {tools} tools"), &times));
+            if histogram.is_empty() {
+                histogram = times.milliseconds();
+                figures.extend(measure::resident_mb().map(memory));
+            }
+        }
         for tokens in [200, 1000] {
             note(format_args!("prefill of {tokens} tokens …"));
             let times = measure::repeat(self.seconds, || subject.prefill(tokens))?;
@@ -106,18 +116,10 @@ impl Bench {
             let times = measure::repeat(self.seconds, || subject.compile(tools))?;
             figures.push(latency(&format!("compile {tools} tools"), &times));
         }
-        let mut histogram = Vec::new();
-        for tools in [5, 10, 100] {
-            note(format_args!("calls with {tools} tools …"));
-            let times = subject.calls(tools, self.calls)?;
-            figures.push(latency(&format!("call, {tools} tools"), &times));
-            if tools == 10 {
-                histogram = times.milliseconds();
-            }
-        }
-        if let Some(resident_mb) = measure::resident_mb() {
-            figures
-                .push(Figure { name: "memory at the end".into(), value: Measured::Memory { resident_mb } });
+        if self.random.is_none() {
+            note(format_args!("opening …"));
+            let times = measure::repeat(self.seconds, || self.model.load())?;
+            figures.push(latency("open the model", &times));
         }
         if let Some(path) = &self.svg {
             files::write(path, |out| Ok(out.write_all(draw::latencies_svg(&histogram).as_bytes())?))?;
@@ -125,18 +127,13 @@ impl Bench {
         self.print(&figures, &histogram)
     }
 
-    /// The model, and the times that opening it took.
-    fn open(&self) -> Outcome<(Arc<Model>, Option<Times>)> {
-        let Some(shape) = self.random else {
-            let times = measure::repeat(self.seconds, || self.model.load())?;
-            return Ok((self.model.load()?, Some(times)));
-        };
-        let config = match shape {
-            Shape::Published => random::published(),
-            Shape::Isolated => random::isolated(),
-        };
-        let other = self.model.load()?;
-        Ok((random::model(&config, self.weights, &other)?, None))
+    fn open(&self) -> Outcome<Arc<Model>> {
+        let model = self.model.load()?;
+        match self.random {
+            None => Ok(model),
+            Some(Shape::Published) => random::model(&random::published(), self.weights, &model),
+            Some(Shape::Isolated) => random::model(&random::isolated(), self.weights, &model),
+        }
     }
 
     fn print(&self, figures: &[Figure], histogram: &[f64]) -> Outcome {
@@ -168,6 +165,10 @@ fn rate(name: &str, tokens: usize, times: &Times) -> Figure {
         name: name.into(),
         value: Measured::Rate { tokens_per_second: tokens as f64 / times.quantile(0.5).as_secs_f64() },
     }
+}
+
+fn memory(resident_mb: f64) -> Figure {
+    Figure { name: "memory, 10 tools".into(), value: Measured::Memory { resident_mb } }
 }
 
 fn latency(name: &str, times: &Times) -> Figure {

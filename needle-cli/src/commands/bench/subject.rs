@@ -71,12 +71,12 @@ impl Subject {
         Ok(Catalogue::compile_with_threads(&self.model, tools, self.threads)?)
     }
 
-    /// Times of whole decisions, after a tenth as many that do not count.
-    pub(super) fn calls(&self, tools: usize, count: usize) -> Outcome<Times> {
+    /// Times of whole decisions among the nearest `candidates` of `tools`, after a tenth as many that do not count.
+    pub(super) fn calls(&self, tools: usize, candidates: usize, count: usize) -> Outcome<Times> {
         let catalogue = self.compile(tools)?;
         let mut session = Session::with_threads(&self.model, self.threads)?;
         // Random weights never end an answer by themselves.
-        let options = Options { max_output_tokens: 25, max_candidates: 5, ..Options::default() };
+        let options = Options { max_output_tokens: 25, max_candidates: candidates, ..Options::default() };
         let mut call = || time(|| Ok(session.decide(&catalogue, QUERY, &options)?));
         for _ in 0..count / 10 {
             call()?;
