@@ -15,8 +15,9 @@ from needle_rs.train import jsonl, rows, templates, values
 from needle_rs.train.__main__ import parser
 from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
+from needle_rs.train.grow import grow
 from needle_rs.train.merge import merge
-from needle_rs.train.model import Config
+from needle_rs.train.model import Config, San
 from needle_rs.train.shared_attention import SharedAttention, shared_attention
 from needle_rs.train.trainer import Settings, load_average, read_checkpoint, train
 
@@ -82,6 +83,35 @@ def test_merged_runs_go_on_from_the_mean(data, pieces, tmp_path):
     assert apart[0]["examples"][0] > apart[1]["examples"][0] == start.examples[0]
     with pytest.raises(ValueError, match="two or more"):
         merge(runs[:1])
+
+
+def test_a_grown_run_starts_with_what_the_other_computes_and_learns_on(data, pieces, tmp_path):
+    def main(*words: str) -> None:
+        args = parser().parse_args([*words])
+        args.run(args)
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    whole_data(data)
+    before = run(data, old, pieces, 2)
+    main("grow", str(old), f"--out={new}", "--num_encoder_layers=3", "--num_decoder_layers=2")
+    grown = read_checkpoint(new / "checkpoint.pt")
+    model = San(Config(**grown["config"]))
+    model.load_state_dict(grown["model"])
+    ids, target = torch.randint(1, 50, (1, 2, 9)), torch.randint(1, 50, (1, 2, 5))
+    hidden = [m.decode(target, m.encode_joint(ids, torch.float32)) for m in (before.model, model)]
+    torch.testing.assert_close(*hidden)
+
+    sizes = {**TINY, "num_encoder_layers": 3, "num_decoder_layers": 2, "vocab_size": pieces.get_vocab_size()}
+    options = [f"--{name}={value}" for name, value in sizes.items()]
+    options += ["--steps=6", "--groups=2", "--threads=1", "--compiled=false", "--bf16=false"]
+    main("train", f"--data={data}", f"--out={new}", *options)
+    trained = read_checkpoint(new / "checkpoint.pt")
+    assert trained["step"] == 6
+    assert trained["model"]["encoder.layers.2.self_attn.out_proj.weight"].any()
+    with pytest.raises(ValueError, match="cannot lose"):
+        grow(grown, 1, 1)
+    with pytest.raises(ValueError, match="exists"):
+        main("grow", str(old), f"--out={new}", "--num_encoder_layers=3", "--num_decoder_layers=2")
 
 
 def test_other_sizes_do_not_overwrite_a_run(data, pieces, tmp_path):

@@ -3,12 +3,14 @@
 python -m needle_rs.train tokenizer --data ../shared/data --out runs/default
 python -m needle_rs.train train     --data ../shared/data --out runs/default --own_templates models/templates
 python -m needle_rs.train merge     runs/default runs/second
+python -m needle_rs.train grow      runs/default --out runs/deeper --num_encoder_layers 9 --num_decoder_layers 6
 python -m needle_rs.train export    --out runs/default --bundle models/default
 python -m needle_rs.train dev-rows  --data ../shared/data --out runs/dev
 python -m needle_rs.train duplicates --data ../shared/data
 """
 
 import argparse
+import shutil
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -16,9 +18,10 @@ from pathlib import Path
 from . import corpus, jsonl, rows, templates, tokenizer
 from .duplicates import Evaluation
 from .export import write_bundle
+from .grow import grow
 from .merge import merge
 from .model import Config
-from .trainer import Settings, load_average, train
+from .trainer import Settings, load_average, read_checkpoint, train, write_checkpoint
 
 
 def _add_fields(group, source: type) -> None:
@@ -74,6 +77,17 @@ def run_merge(args: argparse.Namespace) -> None:
     print(f"{len(args.runs)} runs at step {merged['step']}, {sum(merged['examples'].values())} examples")
 
 
+def run_grow(args: argparse.Namespace) -> None:
+    state = read_checkpoint(args.run_folder / "checkpoint.pt")
+    grown = grow(state, args.num_encoder_layers, args.num_decoder_layers)
+    target = args.out / "checkpoint.pt"
+    if target.exists():
+        raise ValueError(f"{target} exists; choose another --out")
+    args.out.mkdir(parents=True, exist_ok=True)
+    shutil.copy(args.run_folder / "tokenizer.json", args.out)
+    write_checkpoint(grown, target)
+
+
 def run_dev_rows(args: argparse.Namespace) -> None:
     rows.write(templates.load(args.data / "templates", args.seed), args.out, args.count, args.name, args.num_tools)
 
@@ -119,6 +133,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--float", action="store_true", help="keep f32 instead of int8")
     sub = command("merge", run_merge, "average runs that went on from one checkpoint", out=False, data=False)
     sub.add_argument("runs", type=Path, nargs="+", help="folders of the runs; each gets the mean as its checkpoint")
+    sub = command("grow", run_grow, "a deeper run that goes on from another and at first computes the same", data=False)
+    sub.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run to go on from")
+    sub.add_argument("--num_encoder_layers", type=int, required=True)
+    sub.add_argument("--num_decoder_layers", type=int, required=True)
     command("duplicates", run_duplicates, "count the training rows that nearly repeat an evaluation row", out=False)
     sub = command("dev-rows", run_dev_rows, "write labelled rows of the held-out splits for `needle eval`")
     sub.add_argument("--count", type=int, default=400, help="rows per split")
