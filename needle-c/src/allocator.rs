@@ -57,22 +57,21 @@ pub unsafe extern "C" fn ndl_set_allocator(
     allocator: *const ndl_allocator,
     error: *mut ndl_error,
 ) -> ndl_status {
-    let late = USED.load(Ordering::Relaxed) || HOST.get().is_some();
     // SAFETY: the header demands as much of both pointers.
     unsafe {
         guarded(error, || {
-            let refuse = |problem: &str| Failure::new(ndl_status::NDL_ERROR_INVALID_ARGUMENT, problem);
-            let given = allocator.as_ref().ok_or_else(|| Failure::null("the allocator"))?;
-            let ndl_allocator { struct_size, user, allocate: Some(allocate), release: Some(release) } =
-                *given
-            else {
-                return Err(refuse("a function of the allocator is NULL; give both"));
-            };
-            if struct_size != size_of::<ndl_allocator>() {
+            // Static texts: a call that is refused must not use the system's memory, or the next one would be too late.
+            let refuse =
+                |problem: &'static str| Failure::new(ndl_status::NDL_ERROR_INVALID_ARGUMENT, problem);
+            let given = allocator.as_ref().ok_or_else(|| refuse("the allocator is NULL"))?;
+            if given.struct_size != size_of::<ndl_allocator>() {
                 return Err(refuse("struct_size is not sizeof(ndl_allocator) of this version"));
             }
+            let ndl_allocator { user, allocate: Some(allocate), release: Some(release), .. } = *given else {
+                return Err(refuse("a function of the allocator is NULL; give both"));
+            };
             let too_late = || refuse("too late: set the allocator once, before anything else is called");
-            if late {
+            if USED.load(Ordering::Relaxed) {
                 return Err(too_late());
             }
             HOST.set(Host { user, allocate, release }).map_err(|_| too_late())

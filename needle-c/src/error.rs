@@ -1,5 +1,6 @@
 //! Statuses, and what they mean in words.
 
+use std::borrow::Cow;
 use std::ffi::c_char;
 
 use needle_core::ErrorCode;
@@ -82,11 +83,11 @@ pub struct ndl_error {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
-    message: String,
+    message: Cow<'static, str>,
 }
 
 impl Failure {
-    pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: Status, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, message: message.into() }
     }
 
@@ -105,7 +106,7 @@ impl ndl_error {
     /// Writes down how a function ended.
     pub(crate) fn set(&mut self, failure: Option<&Failure>) {
         self.status = failure.map_or(Status::NDL_OK, |failure| failure.status);
-        let message = failure.map_or("", |failure| failure.message.as_str());
+        let message = failure.map_or("", |failure| failure.message.as_ref());
         let mut end = message.len().min(NDL_MESSAGE_SIZE - 1);
         while !message.is_char_boundary(end) {
             end -= 1;

@@ -153,7 +153,7 @@ unsafe fn create(
 unsafe fn read_all(reader: &ndl_reader) -> Result<Vec<u8>, Failure> {
     /// One read of the host.
     const CHUNK: usize = 1 << 20;
-    let wrong = |message: &str| Failure::new(ndl_status::NDL_ERROR_INVALID_ARGUMENT, message);
+    let wrong = |message: &'static str| Failure::new(ndl_status::NDL_ERROR_INVALID_ARGUMENT, message);
     let read = reader.read.ok_or_else(|| Failure::null("reader.read"))?;
     if reader.struct_size < size_of::<ndl_reader>() {
         return Err(wrong("reader.struct_size is too small; set it to sizeof(ndl_reader)"));
