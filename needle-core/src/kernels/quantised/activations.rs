@@ -161,7 +161,22 @@ fn round(x: f32) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ndarray::Array2;
     use proptest::prelude::*;
+
+    #[test]
+    fn columns_are_quantised_like_rows_that_lie_side_by_side() {
+        let x = Array2::from_shape_fn((2 * GROUP + 5, 3), |(i, j)| (7 * i + 3 * j) as f32 - 90.0);
+        let (mut strided, mut side_by_side) = (Activations::default(), Activations::default());
+        strided.quantise(&x.t());
+        side_by_side.quantise(&x.t().as_standard_layout());
+        for row in 0..3 {
+            for (found, expected) in strided.row(row).iter().zip(side_by_side.row(row)) {
+                assert_eq!((found.quads, found.sum), (expected.quads, expected.sum));
+                assert!((found.scale - expected.scale).abs() < f32::EPSILON);
+            }
+        }
+    }
 
     proptest! {
         #[test]
