@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use needle_core::Model;
+use needle_core::checkpoint::Checkpoint;
 
 use crate::Outcome;
 
@@ -20,6 +21,18 @@ impl ModelOption {
     pub(crate) fn load(&self) -> Outcome<Arc<Model>> {
         match &self.model {
             Some(path) => Ok(Model::open(path)?),
+            None => embedded(),
+        }
+    }
+
+    /// The model without its calibration, which may be of another version: a new one is to be made.
+    pub(crate) fn load_uncalibrated(&self) -> Outcome<Arc<Model>> {
+        match &self.model {
+            Some(path) => {
+                let mut checkpoint = Checkpoint::open(path)?;
+                checkpoint.calibration = None;
+                Ok(Model::from_checkpoint(&checkpoint)?)
+            }
             None => embedded(),
         }
     }

@@ -201,6 +201,38 @@ fn a_bench_measures_every_figure_and_draws_the_latencies() {
 }
 
 #[test]
+fn a_calibration_of_another_version_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    std::fs::create_dir(&bundle).unwrap();
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(root(&format!("models/default/{name}")), bundle.join(name)).unwrap();
+    }
+    let calibration = bundle.join("calibration.json").display().to_string();
+    std::fs::write(&calibration, r#"{"version": 0}"#).unwrap();
+    let bundle = bundle.display().to_string();
+    let row = |level: u32| {
+        let answer = json!({"name": "dim_lights", "arguments": {"room": "kitchen", "level": level}});
+        json!({"query": format!("dim the kitchen to {level}"), "answers": [answer]}).to_string() + "\n"
+    };
+    let data = file(&folder, "rows.jsonl", &(1..30).map(row).collect::<String>());
+    let run = ["run", "--model", &bundle, "--tools", &tools(), "--query", "dim the kitchen to 5"];
+    assert!(refusal(&run).contains("needle calibrate"));
+    output(&[
+        "calibrate",
+        "--model",
+        &bundle,
+        "--data",
+        &data,
+        "--tools",
+        &tools(),
+        "--output",
+        &calibration,
+    ]);
+    assert!(output(&run).starts_with('['));
+}
+
+#[test]
 fn every_command_shows_an_example() {
     for command in [
         &["run"][..],

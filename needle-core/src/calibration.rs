@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Number of features.
-pub const FEATURE_COUNT: usize = 11;
+pub const FEATURE_COUNT: usize = 12;
 
 /// Names of the features in their order; [`crate::confidence`] documents and computes them.
 pub const FEATURE_NAMES: [&str; FEATURE_COUNT] = [
@@ -26,6 +26,7 @@ pub const FEATURE_NAMES: [&str; FEATURE_COUNT] = [
     "retrieval_margin",
     "ungrounded_arguments",
     "log_calls",
+    "similarity",
 ];
 
 /// The features of one answer, in the order of [`FEATURE_NAMES`]; all finite.

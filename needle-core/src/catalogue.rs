@@ -12,7 +12,9 @@ use crate::model::Model;
 use crate::nn::contrastive;
 use crate::nn::decoder::CrossPiece;
 use crate::nn::encoder::{self, SegmentKeys};
+use crate::nn::static_embedding;
 use crate::prompt::{NameMap, isolated, joint};
+use crate::retrieval;
 use crate::tool::ToolSpec;
 use crate::validation::Validator;
 
@@ -37,6 +39,8 @@ pub struct CompiledTool {
     encoded: Option<EncodedTool>,
     /// Retrieval embedding, of length 1.
     embedding: Vec<f32>,
+    /// Static embedding, of length 1, if the model has one.
+    meaning: Option<Vec<f32>>,
 }
 
 #[derive(Debug)]
@@ -108,23 +112,25 @@ impl CompiledTool {
             Err(problem) => (None, Support::Refused(problem)),
         };
         let limit = model.config().max_seq_len;
-        let (prompt, encoded, embedding) = match model.config().layout {
+        let (prompt, encoded, contrastive) = match model.config().layout {
             Layout::Isolated => {
                 let prompt = isolated::tool_segment(tokenizer, &spec, &snake_name, limit);
                 let segment = encoder::encode_segment(weights, &prompt)?;
-                let embedding = contrastive::embed(weights, segment.output());
+                let contrastive = contrastive::embed(weights, segment.output());
                 let cross = Arc::new(CrossPiece::new(weights, segment.output()));
-                (prompt, Some(EncodedTool { segment: segment.into_keys(), cross }), embedding)
+                (prompt, Some(EncodedTool { segment: segment.into_keys(), cross }), contrastive)
             }
             Layout::Joint => {
                 let (text, _) = joint::normalise(&joint::tools_json(std::slice::from_ref(&spec)));
                 let mut prompt = tokenizer.encode(&text);
                 prompt.truncate(limit);
-                let embedding = contrastive::embed(weights, &encoder::encode(weights, &prompt)?);
-                (prompt, None, embedding)
+                let contrastive = contrastive::embed(weights, &encoder::encode(weights, &prompt)?);
+                (prompt, None, contrastive)
             }
         };
-        Ok(Self { spec, snake_name, grammar, support, validator, prompt, encoded, embedding })
+        let meaning = static_embedding::embed(weights, &prompt)?;
+        let embedding = retrieval::embedding(contrastive, meaning.as_deref());
+        Ok(Self { spec, snake_name, grammar, support, validator, prompt, encoded, embedding, meaning })
     }
 
     /// The definition as it was understood.
@@ -165,5 +171,9 @@ impl CompiledTool {
 
     pub(crate) fn embedding(&self) -> &[f32] {
         &self.embedding
+    }
+
+    pub(crate) fn meaning(&self) -> Option<&[f32]> {
+        self.meaning.as_deref()
     }
 }

@@ -14,6 +14,7 @@
 //! | `retrieval_margin` | cosine of the chosen tools (the least; of the best candidate in a refusal) minus that of the best tool that retrieval left out | 1 |
 //! | `ungrounded_arguments` | free string arguments that are not in the query, at most 4 | 0 |
 //! | `log_calls` | ln(1 + number of calls) | 0 |
+//! | `similarity` | cosine of the static embeddings of query and chosen tools (the least; of the best candidate in a refusal) | 0 |
 //!
 //! Logarithms of probabilities are cut at -14 (about one in a million).
 
@@ -60,6 +61,8 @@ pub struct Circumstances {
     pub ungrounded: usize,
     /// See the module's table; `None` if retrieval left no tool out.
     pub retrieval_margin: Option<f32>,
+    /// See the module's table; `None` if the model has no static embedding.
+    pub similarity: Option<f32>,
 }
 
 /// Logarithms are cut here, so that one impossible choice does not drown all other features.
@@ -87,6 +90,7 @@ pub fn features(trace: &Trace, circumstances: Circumstances) -> Features {
         f64::from(circumstances.retrieval_margin.unwrap_or(1.0)),
         circumstances.ungrounded.min(4) as f64,
         (1.0 + circumstances.calls as f64).ln(),
+        f64::from(circumstances.similarity.unwrap_or_default()),
     ];
     debug_assert_eq!(values.len(), FEATURE_COUNT);
     for value in &mut values {
@@ -134,13 +138,31 @@ mod tests {
             stop: Stop::Complete,
             empty_probability: Some(0.2),
         };
-        let call = features(&trace, Circumstances { calls: 1, ungrounded: 9, retrieval_margin: Some(0.25) });
-        let expected =
-            [0.0, 0.5_f64.ln(), 0.4_f64.ln() / 2.0, 0.5, 4.0_f64.ln(), 0.5, 0.5_f64.ln(), 0.0, 0.25, 4.0];
+        let call = features(
+            &trace,
+            Circumstances { calls: 1, ungrounded: 9, retrieval_margin: Some(0.25), similarity: Some(0.5) },
+        );
+        let expected = [
+            0.0,
+            0.5_f64.ln(),
+            0.4_f64.ln() / 2.0,
+            0.5,
+            4.0_f64.ln(),
+            0.5,
+            0.5_f64.ln(),
+            0.0,
+            0.25,
+            4.0,
+            2.0_f64.ln(),
+            0.5,
+        ];
         for (index, value) in expected.into_iter().enumerate() {
             assert!((call.0[index] - value).abs() < 1e-6, "{index}: {} is not {value}", call.0[index]);
         }
-        let refusal = features(&trace, Circumstances { calls: 0, ungrounded: 0, retrieval_margin: None });
+        let refusal = features(
+            &trace,
+            Circumstances { calls: 0, ungrounded: 0, retrieval_margin: None, similarity: None },
+        );
         assert!(refusal.is_refusal() && (refusal.0[4] + 4.0_f64.ln()).abs() < 1e-6);
     }
 

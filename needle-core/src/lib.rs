@@ -25,6 +25,7 @@ mod retrieval;
 pub mod router;
 pub mod session;
 pub mod sessions;
+mod similarity;
 pub mod tokenizer;
 pub mod tool;
 pub mod trace;

@@ -1,6 +1,19 @@
 //! Which tools take part where a catalogue holds more than one decision should look at.
 
 use crate::catalogue::CompiledTool;
+use crate::similarity::cosine;
+
+/// The retrieval embedding, of length 1: what the contrastive head and the static embedding make of a text, side by
+/// side, so that a cosine is the mean of theirs.
+pub(crate) fn embedding(mut contrastive: Vec<f32>, meaning: Option<&[f32]>) -> Vec<f32> {
+    if let Some(meaning) = meaning {
+        contrastive.extend(meaning);
+        for value in &mut contrastive {
+            *value *= std::f32::consts::FRAC_1_SQRT_2;
+        }
+    }
+    contrastive
+}
 
 /// The tools of one decision, by index into the catalogue in the catalogue's order.
 #[derive(Debug, PartialEq)]
@@ -20,9 +33,8 @@ impl Candidates {
 
     /// The `count` tools nearest to the query's embedding.
     pub(crate) fn nearest(tools: &[CompiledTool], query: &[f32], count: usize) -> Self {
-        let cosine =
-            |tool: &CompiledTool| tool.embedding().iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
-        let mut ranked: Vec<(usize, f32)> = tools.iter().map(cosine).enumerate().collect();
+        let mut ranked: Vec<(usize, f32)> =
+            tools.iter().map(|tool| cosine(tool.embedding(), query)).enumerate().collect();
         // Equal cosines keep the catalogue's order: sorting is stable.
         ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
         let best_left_out = ranked.get(count).map(|(_, cosine)| *cosine);

@@ -37,7 +37,7 @@ pub struct Choice {
     pub token: TokenId,
     /// How many tokens the grammar allowed.
     pub allowed: usize,
-    /// Probability of the chosen token among the allowed ones.
+    /// Probability of the chosen token among the allowed ones, with the static embedding's odds.
     pub probability: f32,
     /// `probability` minus that of the second-best allowed token; 1 if there is none.
     pub margin: f32,

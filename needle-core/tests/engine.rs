@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use formula::Sizes;
 use needle_core::calibration::{Calibration, FEATURE_COUNT, Features};
-use needle_core::checkpoint::config::{Layout, ModelConfig};
+use needle_core::checkpoint::config::{Layout, ModelConfig, StaticEmbeddingConfig};
+use needle_core::nn::static_embedding;
 use needle_core::nn::weights::Weights;
 use needle_core::tokenizer::Tokenizer;
 use needle_core::trace::Stop;
@@ -34,8 +35,18 @@ const QUERIES: [&str; 5] =
     ["set a timer for ten minutes", "lights", "日本 weather?", "a", "call \"mom\" \\ now"];
 
 fn model(layout: Layout, copy_head: bool) -> Arc<Model> {
-    let config = ModelConfig { layout, max_seq_len: 512, ..network::config(SIZES, copy_head) };
-    let weights = Weights::load(&config, &mut network::FormulaSource(SIZES)).unwrap();
+    build(&ModelConfig { layout, max_seq_len: 512, ..network::config(SIZES, copy_head) })
+}
+
+/// A model whose static embedding counts so much.
+fn model_with_odds(name_weight: f32, opening_weight: f32, opening_cosine: f32) -> Arc<Model> {
+    let odds = StaticEmbeddingConfig { dim: 16, name_weight, opening_weight, opening_cosine };
+    build(&ModelConfig { static_embedding: Some(odds), max_seq_len: 512, ..network::config(SIZES, true) })
+}
+
+fn build(config: &ModelConfig) -> Arc<Model> {
+    let layout = config.layout;
+    let weights = Weights::load(config, &mut network::FormulaSource(SIZES)).unwrap();
     let tokenizer = match layout {
         Layout::Isolated => Tokenizer::from_json(include_bytes!("../../tests/golden/pieces.tokenizer.json")),
         Layout::Joint => Tokenizer::from_sentencepiece(include_bytes!("../../tests/golden/sp.model")),
@@ -44,10 +55,15 @@ fn model(layout: Layout, copy_head: bool) -> Arc<Model> {
 }
 
 /// One model of each kind, built once.
-fn models() -> &'static [Arc<Model>; 3] {
-    static MODELS: OnceLock<[Arc<Model>; 3]> = OnceLock::new();
+fn models() -> &'static [Arc<Model>; 4] {
+    static MODELS: OnceLock<[Arc<Model>; 4]> = OnceLock::new();
     MODELS.get_or_init(|| {
-        [model(Layout::Isolated, true), model(Layout::Isolated, false), model(Layout::Joint, false)]
+        [
+            model(Layout::Isolated, true),
+            model(Layout::Isolated, false),
+            model(Layout::Joint, false),
+            model_with_odds(20.0, 10.0, 0.4),
+        ]
     })
 }
 
@@ -226,6 +242,36 @@ fn large_catalogues_are_searched_and_others_are_not() {
         assert!(few.is_none_or(|features| features.0[8] < 1.0));
         assert!(all.is_none_or(|features| (features.0[8] - 1.0).abs() < 1e-9));
     }
+}
+
+#[test]
+fn the_static_embedding_decides_where_it_counts_more_than_the_network() {
+    let names = ["play_music", "get_weather", "turn_on", "find_flight", "add_note"];
+    let tool = |name: &&str| json!({"name": name, "parameters": {"type": "object", "properties": {}}});
+    let tools: Value = names.iter().map(tool).collect();
+    let queries = (0..40).map(|i| format!("{i} {}", QUERIES[i % QUERIES.len()]));
+    let (of_names, of_opening) = (model_with_odds(300.0, 0.0, 0.0), model_with_odds(0.0, 300.0, 1.0));
+    let meaning = |text: &str| {
+        static_embedding::embed(of_names.weights(), &of_names.tokenizer().encode(text)).unwrap().unwrap()
+    };
+    assert!((meaning("lights").iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
+    assert!(meaning("").iter().all(|&x| x == 0.0));
+    let decide = |model: &Arc<Model>, query: &str| {
+        Session::new(model).decide_with(&catalogue(model, &tools), query, &short(), Hooks::default()).unwrap()
+    };
+    let mut calls = 0;
+    for query in queries {
+        let outcome = decide(&of_names, &query);
+        let features = outcome.features;
+        if let Some(features) = features.filter(|features| !features.is_refusal()) {
+            calls += 1;
+            // With such a weight the chosen tool is the nearest, so nothing is nearer than what was chosen.
+            let best = decide(&of_opening, &query).features.unwrap();
+            assert!(best.is_refusal(), "{query}");
+            assert!((features.0[11] - best.0[11]).abs() < 1e-9, "{query}");
+        }
+    }
+    assert!(calls > 0);
 }
 
 #[test]

@@ -19,7 +19,7 @@ def test_quantised_export_stays_close():
     from needle_rs.train.export import GROUP, tensors
 
     model, _, _ = parity.read("isolated")
-    stored = tensors(model, quantise=True)
+    stored = tensors(model.state_dict(), quantise=True)
     weight, scale = model.embedding.weight, stored["embedding.weight.scale"].float()
     restored = stored["embedding.weight"].float() * scale.repeat_interleave(GROUP, 1)
     # Half a step of rounding, and the scale's own rounding to f16 over up to 127 steps.

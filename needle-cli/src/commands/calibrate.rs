@@ -39,7 +39,8 @@ pub(crate) struct Calibrate {
 impl Calibrate {
     pub(crate) fn run(&self) -> Outcome {
         let tools = self.tools.as_deref().map(tools::text).transpose()?;
-        let rated = judge(&self.data, None, tools.as_deref(), &self.model, Options::default())?;
+        let model = self.model.load_uncalibrated()?;
+        let rated = judge(&self.data, None, tools.as_deref(), &model, Options::default())?;
         let rows: Vec<(Features, bool)> =
             rated.into_iter().filter_map(|(judged, features)| Some((features?, judged.is_right))).collect();
         let calibration = Calibration::fit(&rows, self.target_precision)?;

@@ -46,7 +46,8 @@ pub(crate) struct Eval {
 impl Eval {
     pub(crate) fn run(&self) -> Outcome {
         let tools = self.tools.as_deref().map(tools::text).transpose()?;
-        let rated = judge(&self.data, self.limit, tools.as_deref(), &self.model, self.options.options()?)?;
+        let rated =
+            judge(&self.data, self.limit, tools.as_deref(), &self.model.load()?, self.options.options()?)?;
         let rows: Vec<Judged> = rated.into_iter().map(|(judged, _)| judged).collect();
         let report = Report::new(&rows);
         let mut out = std::io::stdout().lock();

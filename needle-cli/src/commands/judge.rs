@@ -1,14 +1,14 @@
 //! Running labelled rows and comparing the answers: what `eval` and `calibrate` share.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use needle_core::calibration::Features;
 use needle_core::eval::{Judged, Row};
-use needle_core::{Hooks, Options};
+use needle_core::{Hooks, Model, Options};
 use serde_json::Value;
 
 use super::run::Runner;
-use crate::model::ModelOption;
 use crate::{Outcome, files};
 
 /// A judged row with what its confidence was computed from, if there was a whole answer.
@@ -19,7 +19,7 @@ pub(super) fn judge(
     files: &[PathBuf],
     limit: Option<usize>,
     tools: Option<&str>,
-    model: &ModelOption,
+    model: &Arc<Model>,
     options: Options,
 ) -> Outcome<Vec<Rated>> {
     let mut rows = Vec::new();

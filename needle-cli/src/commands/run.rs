@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use needle_core::{
-    Catalogue, Confidence, Decision, Grounding, HandoffReason, Options, Session, ToolCall, tool,
+    Catalogue, Confidence, Decision, Grounding, HandoffReason, Model, Options, Session, ToolCall, tool,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -100,7 +100,7 @@ impl Run {
     pub(crate) fn run(&self) -> Outcome {
         let options = self.options.options()?;
         let shared = self.tools.as_deref().map(tools::text).transpose()?;
-        let mut runner = Runner::new(&self.model, options)?;
+        let mut runner = Runner::new(&self.model.load()?, options)?;
         if let (Some(input), Some(output)) = (&self.input, &self.output) {
             return runner.rows(input, output, shared.as_deref());
         }
@@ -168,9 +168,9 @@ impl Runner {
     /// Catalogues kept compiled; rows of one file mostly share theirs.
     const KEPT: usize = 64;
 
-    pub(crate) fn new(model: &ModelOption, options: Options) -> Outcome<Self> {
+    pub(crate) fn new(model: &Arc<Model>, options: Options) -> Outcome<Self> {
         let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4));
-        let session = Session::with_threads(&model.load()?, threads)?;
+        let session = Session::with_threads(model, threads)?;
         Ok(Self { session, options, threads, catalogues: HashMap::new() })
     }
 

@@ -16,6 +16,21 @@ pub enum Layout {
     Isolated,
 }
 
+/// A table of token vectors whose mean is a text's meaning, and how much it counts beside the network.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaticEmbeddingConfig {
+    /// Width of a vector, S.
+    pub dim: usize,
+    /// At the choice of a name a tool's odds are multiplied by e to the power of this times its cosine with the query.
+    pub name_weight: f32,
+    /// At the opening the odds of a call are divided by e to the power of this times what the best tool's cosine
+    /// lacks to `opening_cosine`.
+    pub opening_weight: f32,
+    /// Cosine of the best tool from which the network alone decides on whether there is a call.
+    pub opening_cosine: f32,
+}
+
 /// Sizes of the network; see the table in the README for the published values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelConfig {
@@ -48,6 +63,9 @@ pub struct ModelConfig {
     /// Whether the output mixes in a pointer over the encoder's tokens (See et al., 2017).
     #[serde(default)]
     pub copy_head: bool,
+    /// The static embedding, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_embedding: Option<StaticEmbeddingConfig>,
 }
 
 fn default_rope_theta() -> f32 {
@@ -57,6 +75,9 @@ fn default_rope_theta() -> f32 {
 fn default_max_seq_len() -> usize {
     1024
 }
+
+/// Largest weight of a static embedding: e to the power of twice this is finite in f64.
+const MOST_WEIGHT: f32 = 300.0;
 
 impl ModelConfig {
     /// Width of one attention head, E.
@@ -84,7 +105,8 @@ impl ModelConfig {
             ("contrastive_dim", self.contrastive_dim, 1 << 14),
             ("max_seq_len", self.max_seq_len, 1 << 20),
         ];
-        for (field, value, limit) in bounded {
+        let table = self.static_embedding.map(|table| ("static_embedding.dim", table.dim, 1 << 14));
+        for (field, value, limit) in bounded.into_iter().chain(table) {
             if value == 0 || value > limit {
                 return Err(Error::Config { field, problem: format!("is {value}; must be 1 to {limit}") });
             }
@@ -106,6 +128,15 @@ impl ModelConfig {
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
             return Err(Error::Config { field: "rope_theta", problem: "must be a positive number".into() });
+        }
+        if let Some(StaticEmbeddingConfig { name_weight, opening_weight, opening_cosine, .. }) =
+            self.static_embedding
+            && ![name_weight, opening_weight, opening_cosine].iter().all(|number| number.abs() <= MOST_WEIGHT)
+        {
+            return Err(Error::Config {
+                field: "static_embedding",
+                problem: format!("has a number beyond {MOST_WEIGHT}"),
+            });
         }
         if self.pad_token_id as usize >= self.vocab_size {
             return Err(Error::Config {

@@ -25,7 +25,7 @@ mod tokenizer_file;
 mod write;
 
 use buffer::Buffer;
-pub use config::{Layout, ModelConfig};
+pub use config::{Layout, ModelConfig, StaticEmbeddingConfig};
 pub use quantize::{GROUP, Quantization};
 use tensor::Tensor;
 pub use tokenizer_file::{TokenizerFile, TokenizerKind};

@@ -10,7 +10,7 @@ use super::tensor::Tensor;
 pub(super) struct Expected {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
-    /// Leaf of the published checkpoint that holds it; the copy head has none.
+    /// Leaf of the published checkpoint that holds it; copy head and static embedding have none.
     pub(super) published: Option<Leaf>,
 }
 
@@ -48,6 +48,9 @@ pub(super) fn expected(config: &ModelConfig) -> Vec<Expected> {
         whole("copy.k_proj.weight", None, vec![d, d]);
         whole("copy.gate.weight", None, vec![1, d]);
         whole("copy.gate.bias", None, vec![1]);
+    }
+    if let Some(table) = config.static_embedding {
+        whole("static_embedding.weight", None, vec![config.vocab_size, table.dim]);
     }
     let encoder = Stack { ours: "encoder", published: "EncoderBlock_0", layers: config.num_encoder_layers };
     encoder.sublayer(config, &mut all, ["attn_norm", "ZCRMSNorm_0", "attn_gate", "self_attn"]);

@@ -28,6 +28,9 @@ pub(super) struct Picked {
     pub(super) evidence: Option<usize>,
 }
 
+/// Factors on the odds of tokens, from what the network does not know; of several for one token the largest counts.
+pub(super) type Odds = Vec<(TokenId, f64)>;
+
 /// Up to this many tokens can be spellings of one text; more are not looked at.
 const MOST_SPELLINGS: usize = 8;
 
@@ -49,8 +52,8 @@ pub(super) fn only_spelling<'a>(allowed: &TokenMask, bytes: impl Fn(TokenId) -> 
 }
 
 /// The best of a few tokens, from their logits alone. `None` for no tokens.
-pub(super) fn among(tokens: &[TokenId], logits: &[f32]) -> Option<Picked> {
-    best(tokens.iter().copied().zip(softmax(logits)))
+pub(super) fn among(tokens: &[TokenId], logits: &[f32], odds: &Odds) -> Option<Picked> {
+    best(tokens.iter().copied().zip(softmax(logits)), odds)
 }
 
 /// The best allowed token, from the logits of the whole vocabulary, (V), and the pointer if there is one:
@@ -59,6 +62,7 @@ pub(super) fn among_all(
     allowed: impl Iterator<Item = TokenId> + Clone,
     logits: &[f32],
     copy: Option<&Copy<'_>>,
+    odds: &Odds,
 ) -> Option<Picked> {
     let mut mass = softmax(logits);
     if let Some(copy) = copy {
@@ -72,13 +76,13 @@ pub(super) fn among_all(
     let of = |token: TokenId| mass.get(token.0 as usize).copied().map_or(0.0, f64::from);
     let allowed_mass: f64 = allowed.clone().map(of).sum();
     let mut picked = if allowed_mass > 0.0 {
-        best(allowed.map(|token| (token, of(token))))?
+        best(allowed.map(|token| (token, of(token))), odds)?
     } else {
         // All allowed tokens underflow beside the rest: compare them among themselves.
         let tokens: Vec<TokenId> = allowed.collect();
         let few: Vec<f32> =
             tokens.iter().map(|t| logits.get(t.0 as usize).copied().unwrap_or(f32::NEG_INFINITY)).collect();
-        among(&tokens, &few)?
+        among(&tokens, &few, odds)?
     };
     picked.unmasked =
         Some(Unmasked { probability: narrow(of(picked.token)), allowed_mass: narrow(allowed_mass.min(1.0)) });
@@ -86,13 +90,16 @@ pub(super) fn among_all(
     Some(picked)
 }
 
-/// Probability of one token among a few, from their masses; 0 where it is not one of them.
-fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>) -> Option<Picked> {
+/// The best of a few tokens, from their masses times their odds.
+fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>, odds: &Odds) -> Option<Picked> {
+    let factor = |token: TokenId| {
+        odds.iter().filter(|(other, _)| *other == token).map(|(_, factor)| *factor).reduce(f64::max)
+    };
     let (mut first, mut second): (Option<(TokenId, f64)>, f64) = (None, 0.0);
     let (mut total, mut allowed) = (0.0, 0);
     for (token, mass) in masses {
         // NaN, from a broken checkpoint, must not win or spread.
-        let mass = mass.into();
+        let mass = mass.into() * factor(token).unwrap_or(1.0);
         let mass = if mass.is_finite() { mass } else { 0.0 };
         total += mass;
         allowed += 1;
@@ -152,8 +159,8 @@ mod tests {
     fn few_rows_and_all_rows_choose_alike() {
         // exp = 1, 2, 4, 8 of 15 in all.
         let logits: Vec<f32> = [1.0_f32, 2.0, 4.0, 8.0].iter().map(|x| x.ln()).collect();
-        let few = among(&ids(&[0, 2]), &[logits[0], logits[2]]).unwrap();
-        let all = among_all(ids(&[0, 2]).into_iter(), &logits, None).unwrap();
+        let few = among(&ids(&[0, 2]), &[logits[0], logits[2]], &Vec::new()).unwrap();
+        let all = among_all(ids(&[0, 2]).into_iter(), &logits, None, &Vec::new()).unwrap();
         assert_eq!((few.token, few.allowed), (TokenId(2), 2));
         assert!((few.probability - 0.8).abs() < 1e-6 && (few.margin - 0.6).abs() < 1e-6);
         assert!((all.probability - 0.8).abs() < 1e-6 && (all.margin - 0.6).abs() < 1e-6);
@@ -165,21 +172,32 @@ mod tests {
     #[test]
     fn the_pointer_adds_its_mass() {
         let copy = Copy { gate: 0.5, weights: &[0.25, 0.75], source: &ids(&[3, 1]) };
-        let picked = among_all(ids(&[0, 1, 2, 3]).into_iter(), &[0.0; 4], Some(&copy)).unwrap();
+        let picked = among_all(ids(&[0, 1, 2, 3]).into_iter(), &[0.0; 4], Some(&copy), &Vec::new()).unwrap();
         // Token 1: 0.5 / 4 + 0.5 * 0.75 = 0.5; next is 3: 0.125 + 0.125.
         assert_eq!((picked.token, picked.evidence), (TokenId(1), Some(1)));
         assert!((picked.probability - 0.5).abs() < 1e-6 && (picked.margin - 0.25).abs() < 1e-6);
     }
 
     #[test]
+    fn odds_weigh_beside_the_network() {
+        let odds = vec![(TokenId(1), 2.0), (TokenId(1), 6.0), (TokenId(3), 9.0)];
+        let picked =
+            among_all(ids(&[0, 1]).into_iter(), &[2.0_f32.ln(), 0.0, 0.0, 0.0], None, &odds).unwrap();
+        // 2 to 1 from the network, times 1 to 6; the network's own figures stay as they are.
+        assert_eq!(picked.token, TokenId(1));
+        assert!((picked.probability - 0.75).abs() < 1e-6 && (picked.margin - 0.5).abs() < 1e-6);
+        assert!((picked.unmasked.unwrap().probability - 0.2).abs() < 1e-6);
+    }
+
+    #[test]
     fn extremes_stay_finite() {
-        let underflow = among_all(ids(&[1, 2]).into_iter(), &[3000.0, 1.0, 2.0], None).unwrap();
+        let underflow = among_all(ids(&[1, 2]).into_iter(), &[3000.0, 1.0, 2.0], None, &Vec::new()).unwrap();
         assert_eq!(underflow.token, TokenId(2));
         assert!(underflow.probability > 0.7 && underflow.unmasked.unwrap().allowed_mass == 0.0);
-        let broken = among_all(ids(&[0, 1]).into_iter(), &[f32::NAN, f32::NAN], None).unwrap();
+        let broken = among_all(ids(&[0, 1]).into_iter(), &[f32::NAN, f32::NAN], None, &Vec::new()).unwrap();
         assert_eq!((broken.token, broken.probability), (TokenId(0), 0.0));
-        assert_eq!(among(&[], &[]), None);
-        let tie = among(&ids(&[4, 5]), &[1.0, 1.0]).unwrap();
+        assert_eq!(among(&[], &[], &Vec::new()), None);
+        let tie = among(&ids(&[4, 5]), &[1.0, 1.0], &Vec::new()).unwrap();
         assert_eq!((tie.token, tie.margin), (TokenId(4), 0.0));
     }
 }

@@ -19,7 +19,7 @@ use crate::nn::network::Network;
 use crate::tokenizer::StreamDecoder;
 use crate::trace::{Choice, ChoiceKind, Stop, Trace};
 
-use choice::{Copy, Picked};
+use choice::{Copy, Odds, Picked};
 pub use hooks::{Event, Hooks};
 pub(crate) use source::{Source, embed, nearest};
 
@@ -147,15 +147,32 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// What the static embedding thinks of the choice between tools, or between a call and none.
+    fn odds(&self, kind: ChoiceKind) -> Odds {
+        let Some(similarity) = &self.source.similarity else { return Vec::new() };
+        match kind {
+            ChoiceKind::Opening => {
+                let calling = self.constraint.token_of_calling();
+                calling.map(|token| (token, similarity.of_calling())).into_iter().collect()
+            }
+            ChoiceKind::Name => {
+                let left = self.constraint.tools_left().into_iter();
+                left.map(|(token, tool)| (token, similarity.of_tool(tool))).collect()
+            }
+            ChoiceKind::Arguments | ChoiceKind::Continuation => Vec::new(),
+        }
+    }
+
     /// The likeliest allowed token after the decoder's row `hidden`, (D).
     fn pick(&self, kind: ChoiceKind, allowed: &TokenMask, hidden: &Array1<f32>) -> Result<Picked> {
         let copy = copy_attention(self.network, &self.source.cross, hidden)?;
         let begins_name = kind == ChoiceKind::Name
             && !self.trace.of(ChoiceKind::Name).any(|choice| choice.call == self.constraint.call());
+        let odds = self.odds(kind);
         let wants_all = kind == ChoiceKind::Opening || begins_name || allowed.len() > FEW_TOKENS;
         let picked = if copy.is_none() && !wants_all {
             let tokens: Vec<TokenId> = allowed.iter().collect();
-            choice::among(&tokens, &decoder::logits_for(self.network.weights, hidden, &tokens)?)
+            choice::among(&tokens, &decoder::logits_for(self.network.weights, hidden, &tokens)?, &odds)
         } else {
             let copy = copy.as_ref().map(|copy| Copy {
                 gate: copy.gate,
@@ -163,7 +180,12 @@ impl Writer<'_> {
                 source: &self.source.tokens,
             });
             let tokens: Vec<TokenId> = allowed.iter().collect();
-            choice::among_all(tokens.into_iter(), &decoder::logits(self.network, hidden), copy.as_ref())
+            choice::among_all(
+                tokens.into_iter(),
+                &decoder::logits(self.network, hidden),
+                copy.as_ref(),
+                &odds,
+            )
         };
         picked.ok_or_else(|| Error::Internal("the grammar offered a choice of nothing".into()))
     }

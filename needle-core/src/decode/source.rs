@@ -9,13 +9,17 @@ use crate::nn::contrastive;
 use crate::nn::decoder::{CrossKv, CrossPiece};
 use crate::nn::encoder;
 use crate::nn::network::Network;
+use crate::nn::static_embedding;
 use crate::prompt::{isolated, joint};
-use crate::retrieval::Candidates;
+use crate::retrieval::{self, Candidates};
+use crate::similarity::Similarity;
 use crate::tool::ToolSpec;
 
 /// The encoded prompt of one decision.
 pub(crate) struct Source {
     pub(crate) candidates: Candidates,
+    /// How near the candidates' meanings are to the query's, if the model has a static embedding.
+    pub(crate) similarity: Option<Similarity>,
     pub(super) cross: CrossKv,
     /// The tokens behind `cross`, in its order; what the copy head copies.
     pub(super) tokens: Vec<TokenId>,
@@ -51,7 +55,7 @@ impl Source {
     ) -> Result<Self> {
         let model = catalogue.model();
         let ids = isolated::query_segment(model.tokenizer(), query, model.config().max_seq_len)?;
-        let candidates = candidates(network, catalogue, &ids, max_candidates)?;
+        let (candidates, similarity) = candidates(network, catalogue, &ids, max_candidates)?;
         let tools: Vec<&CompiledTool> =
             candidates.tools.iter().map(|&index| &catalogue.tools()[index]).collect();
         let encoded = tools.iter().filter_map(|tool| tool.encoded());
@@ -60,7 +64,7 @@ impl Source {
         let mut pieces: Vec<_> = encoded.map(|encoded| encoded.cross.clone()).collect();
         pieces.push(CrossPiece::new(network, &output).into());
         let tokens = tools.iter().flat_map(|tool| tool.prompt()).chain(&ids).copied().collect();
-        Ok(Self { candidates, cross: CrossKv::new(pieces), tokens })
+        Ok(Self { candidates, similarity, cross: CrossKv::new(pieces), tokens })
     }
 
     fn joint(
@@ -71,19 +75,20 @@ impl Source {
     ) -> Result<Self> {
         let model = catalogue.model();
         let limit = model.config().max_seq_len;
-        let candidates = candidates(network, catalogue, &model.tokenizer().encode(query), max_candidates)?;
+        let ids = model.tokenizer().encode(query);
+        let (candidates, similarity) = candidates(network, catalogue, &ids, max_candidates)?;
         let specs: Vec<ToolSpec> =
             candidates.tools.iter().map(|&index| catalogue.tools()[index].spec().clone()).collect();
         let (tools, _) = joint::normalise(&joint::tools_json(&specs));
         let prompt = joint::prompt(model.tokenizer(), query, &tools, limit);
         if prompt.is_cut {
             let what = "the length of query and tools in tokens";
-            let actual = model.tokenizer().encode(query).len() + 1 + model.tokenizer().encode(&tools).len();
+            let actual = ids.len() + 1 + model.tokenizer().encode(&tools).len();
             return Err(Error::Limit { what, actual, limit });
         }
         let output = encoder::encode(network, &prompt.ids)?;
         let cross = CrossKv::new(vec![CrossPiece::new(network, &output).into()]);
-        Ok(Self { candidates, cross, tokens: prompt.ids })
+        Ok(Self { candidates, similarity, cross, tokens: prompt.ids })
     }
 }
 
@@ -101,7 +106,8 @@ pub(crate) fn embed(network: Network<'_>, model: &Model, query: &str) -> Result<
         Layout::Isolated => isolated::query_segment(model.tokenizer(), query, limit)?,
         Layout::Joint => model.tokenizer().encode(query),
     };
-    Ok(contrastive::embed(network.weights, &encoder::encode(network, &ids)?))
+    let meaning = static_embedding::embed(network.weights, &ids)?;
+    retrieval_embedding(network, &ids, meaning.as_deref())
 }
 
 /// The `count` tools nearest to a query: index into the catalogue and cosine, best first.
@@ -121,16 +127,28 @@ pub(crate) fn nearest(
     Ok(ranked)
 }
 
-/// The tools that take part: all, or the nearest ones of a large catalogue.
+/// The tools that take part (all, or the nearest ones of a large catalogue), and how near their meanings are.
 fn candidates(
     network: Network<'_>,
     catalogue: &Catalogue,
     query: &[TokenId],
     most: usize,
-) -> Result<Candidates> {
-    if catalogue.tools().len() <= most {
-        return Ok(Candidates::all(catalogue.tools().len()));
-    }
-    let embedding = contrastive::embed(network.weights, &encoder::encode(network, query)?);
-    Ok(Candidates::nearest(catalogue.tools(), &embedding, most))
+) -> Result<(Candidates, Option<Similarity>)> {
+    let meaning = static_embedding::embed(network.weights, query)?;
+    let candidates = if catalogue.tools().len() <= most {
+        Candidates::all(catalogue.tools().len())
+    } else {
+        let embedding = retrieval_embedding(network, query, meaning.as_deref())?;
+        Candidates::nearest(catalogue.tools(), &embedding, most)
+    };
+    let similarity = meaning.zip(network.weights.config().static_embedding).map(|(meaning, weights)| {
+        let tools = candidates.tools.iter().filter_map(|&index| catalogue.tools()[index].meaning());
+        Similarity::new(&meaning, tools, weights)
+    });
+    Ok((candidates, similarity))
+}
+
+fn retrieval_embedding(network: Network<'_>, query: &[TokenId], meaning: Option<&[f32]>) -> Result<Vec<f32>> {
+    let contrastive = contrastive::embed(network.weights, &encoder::encode(network, query)?);
+    Ok(retrieval::embedding(contrastive, meaning))
 }

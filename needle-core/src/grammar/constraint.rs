@@ -16,6 +16,8 @@ use super::vocabulary::Vocabulary;
 const NO_CALL: &str = "[]";
 /// What begins an answer with a call.
 const FIRST_CALL: &str = "[{\"name\":\"";
+/// Index of the opening that leads to a call.
+const CALL_PATH: usize = 1;
 /// Most tokens in one forced stretch; only a schema that no finite value satisfies forces more.
 const MAX_FORCED: usize = 4096;
 
@@ -159,6 +161,24 @@ impl Constraint {
         self.tool
     }
 
+    /// Where the choice of a name stands: each tool that is left, by the token that leads on to it.
+    pub fn tools_left(&self) -> Vec<(TokenId, usize)> {
+        match &self.state {
+            State::Name { taken } => names::prospects(self.tools.iter().map(ToolGrammar::path), taken),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The token that leads to a call, where the choice is between that and none.
+    pub fn token_of_calling(&self) -> Option<TokenId> {
+        match &self.state {
+            State::Opening { taken } => names::prospects(self.opening.iter().map(Vec::as_slice), taken)
+                .into_iter()
+                .find_map(|(token, path)| (path == CALL_PATH).then_some(token)),
+            _ => None,
+        }
+    }
+
     /// How many calls are complete.
     pub fn calls_finished(&self) -> usize {
         self.calls_finished
@@ -199,10 +219,10 @@ impl Constraint {
                     Some(Next::Certain(path)) => {
                         let rest = paths[path][taken.len()..].to_vec();
                         self.force(&rest, forced);
-                        if path == 0 {
-                            self.state = State::Finished(Finish::Complete);
-                        } else {
+                        if path == CALL_PATH {
                             self.begin_call();
+                        } else {
+                            self.state = State::Finished(Finish::Complete);
                         }
                         Ok(None)
                     }

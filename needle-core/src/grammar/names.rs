@@ -64,6 +64,17 @@ pub(super) fn next(paths: &[&[TokenId]], taken: &[TokenId]) -> Option<Next> {
     })
 }
 
+/// The paths that begin with `taken` and go on, each by its next token and its index.
+pub(super) fn prospects<'a>(
+    paths: impl Iterator<Item = &'a [TokenId]>,
+    taken: &[TokenId],
+) -> Vec<(TokenId, usize)> {
+    let next = |(index, path): (usize, &'a [TokenId])| {
+        path.strip_prefix(taken).and_then(|rest| rest.first()).map(|&token| (token, index))
+    };
+    paths.enumerate().filter_map(next).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::vocabulary::tests::vocabulary;
@@ -89,6 +100,9 @@ mod tests {
         assert!(matches!(next(&all, get), Some(Next::Parting(tokens)) if tokens.len() == 3));
         assert!(matches!(next(&all, &paths[2][..2]), Some(Next::Certain(2))));
         assert!(next(&all, &[TokenId(0)]).is_none());
+        let left = prospects(all.iter().copied(), get);
+        assert_eq!(left.iter().map(|(_, index)| *index).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(left.iter().all(|&(token, index)| paths[index][1] == token));
         assert!(matches!(next(&[&paths[0], &paths[0]], &paths[0]), Some(Next::Certain(0))));
     }
 }

@@ -11,6 +11,7 @@ use super::copy_head::CopyHead;
 use super::linear::Linear;
 use super::norm::ZcRmsNorm;
 use super::rope::Rope;
+use super::static_embedding::StaticEmbedding;
 use crate::checkpoint::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::kernels::{Bits, Isa, PackedMatrix};
@@ -56,6 +57,7 @@ pub struct Weights {
     pub(crate) decoder_norm: ZcRmsNorm,
     pub(crate) contrastive: ContrastiveHead,
     pub(crate) copy_head: Option<CopyHead>,
+    pub(crate) static_embedding: Option<StaticEmbedding>,
     /// Whether all projections of the layers are quantised; keys and values then are as well.
     pub(crate) is_packed: bool,
 }
@@ -130,6 +132,13 @@ impl Weights {
                 proj: loader.linear("contrastive.proj", config.contrastive_dim, hidden)?,
             },
             copy_head: config.copy_head.then(|| loader.copy_head(d_model)).transpose()?,
+            static_embedding: match config.static_embedding {
+                Some(table) => {
+                    let table = loader.linear("static_embedding", config.vocab_size, table.dim)?;
+                    Some(StaticEmbedding { table })
+                }
+                None => None,
+            },
         })
     }
 

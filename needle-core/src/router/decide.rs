@@ -184,6 +184,7 @@ impl Judge<'_> {
             calls: findings.calls.len(),
             ungrounded: findings.ungrounded.len(),
             retrieval_margin: source.candidates.margin(&chosen),
+            similarity: source.similarity.as_ref().map(|similarity| similarity.of_answer(&chosen)),
         };
         let features = confidence::features(&answer.trace, circumstances);
         let calibration = self.catalogue.model().calibration();

@@ -14,12 +14,12 @@ use needle_core::nn::weights::{Source, Weights};
 
 use crate::formula::{self, Sizes};
 
-/// Tensors by formula; the copy head, which published checkpoints lack, is filled in the same way.
+/// Tensors by formula; copy head and static embedding, which published checkpoints lack, are filled in the same way.
 pub struct FormulaSource(pub Sizes);
 
 impl Source for FormulaSource {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        if name.starts_with("copy.") {
+        if name.starts_with("copy.") || name.starts_with("static_embedding.") {
             return Ok(formula::values(name, shape));
         }
         let (found, values) = formula::tensor(name, self.0)
@@ -44,6 +44,7 @@ pub fn config(sizes: Sizes, copy_head: bool) -> ModelConfig {
         pad_token_id: 0,
         layout: Layout::Isolated,
         copy_head,
+        static_embedding: None,
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn published() -> ModelConfig {
         pad_token_id: 0,
         layout: Layout::Joint,
         copy_head: false,
+        static_embedding: None,
     }
 }
 

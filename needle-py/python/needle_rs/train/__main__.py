@@ -4,6 +4,7 @@ python -m needle_rs.train tokenizer --data ../shared/data --out runs/default
 python -m needle_rs.train train     --data ../shared/data --out runs/default --own_templates models/templates
 python -m needle_rs.train merge     runs/default runs/second
 python -m needle_rs.train grow      runs/default --out runs/deeper --num_encoder_layers 9 --num_decoder_layers 6
+python -m needle_rs.train distil    teacher --data ../shared/data --out runs/default --own_templates models/templates
 python -m needle_rs.train export    --out runs/default --bundle models/default
 python -m needle_rs.train dev-rows  --data ../shared/data --out runs/dev
 python -m needle_rs.train duplicates --data ../shared/data
@@ -15,13 +16,13 @@ import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from . import corpus, jsonl, rows, templates, tokenizer
+from . import corpus, jsonl, rows, static_embedding, templates, tokenizer
 from .duplicates import Evaluation
 from .export import write_bundle
 from .grow import grow
 from .merge import merge
 from .model import Config
-from .trainer import Settings, load_average, read_checkpoint, train, write_checkpoint
+from .trainer import Data, Settings, load_average, read_checkpoint, train, write_checkpoint
 
 
 def _add_fields(group, source: type) -> None:
@@ -69,7 +70,12 @@ def run_train(args: argparse.Namespace) -> None:
 
 def run_export(args: argparse.Namespace) -> None:
     model = load_average(args.out / "checkpoint.pt")
-    write_bundle(model, args.out / "tokenizer.json", args.bundle, quantise=not args.float)
+    write_bundle(model, args.out, args.bundle, quantise=not args.float)
+
+
+def run_distil(args: argparse.Namespace) -> None:
+    data = Data(Settings(args.data, args.out, own_templates=args.own_templates), Config())
+    static_embedding.save(static_embedding.distil(data, static_embedding.sentence_transformer(args.teacher)), args.out)
 
 
 def run_merge(args: argparse.Namespace) -> None:
@@ -131,6 +137,11 @@ def parser() -> argparse.ArgumentParser:
     sub = command("export", run_export, "write the averaged weights as a bundle that the engine opens", data=False)
     sub.add_argument("--bundle", type=Path, required=True)
     sub.add_argument("--float", action="store_true", help="keep f32 instead of int8")
+    sub = command(
+        "distil", run_distil, "learn a static embedding from a sentence-embedding model; exports then have it"
+    )
+    sub.add_argument("teacher", type=Path, help="folder that the sentence-transformers package can open")
+    sub.add_argument("--own_templates", type=Path, help="folder of more templates")
     sub = command("merge", run_merge, "average runs that went on from one checkpoint", out=False, data=False)
     sub.add_argument("runs", type=Path, nargs="+", help="folders of the runs; each gets the mean as its checkpoint")
     sub = command("grow", run_grow, "a deeper run that goes on from another and at first computes the same", data=False)
