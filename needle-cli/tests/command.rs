@@ -215,7 +215,7 @@ fn a_calibration_of_another_version_is_made_anew() {
         let answer = json!({"name": "dim_lights", "arguments": {"room": "kitchen", "level": level}});
         json!({"query": format!("dim the kitchen to {level}"), "answers": [answer]}).to_string() + "\n"
     };
-    let data = file(&folder, "rows.jsonl", &(1..30).map(row).collect::<String>());
+    let data = file(&folder, "rows.jsonl", (1..30).map(row).collect::<String>());
     let run = ["run", "--model", &bundle, "--tools", &tools(), "--query", "dim the kitchen to 5"];
     assert!(refusal(&run).contains("needle calibrate"));
     output(&[

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Number of features.
-pub const FEATURE_COUNT: usize = 12;
+pub const FEATURE_COUNT: usize = 13;
 
 /// Names of the features in their order; [`crate::confidence`] documents and computes them.
 pub const FEATURE_NAMES: [&str; FEATURE_COUNT] = [
@@ -20,13 +20,14 @@ pub const FEATURE_NAMES: [&str; FEATURE_COUNT] = [
     "mean_log_probability",
     "max_removed_mass",
     "opening_log_odds",
-    "opening_removed_mass",
-    "name_log_probability",
-    "name_margin",
+    "opening_surprise",
+    "name_surprise",
+    "argument_surprise",
     "retrieval_margin",
     "ungrounded_arguments",
     "log_calls",
-    "similarity",
+    "surprise",
+    "refused_similarity",
 ];
 
 /// The features of one answer, in the order of [`FEATURE_NAMES`]; all finite.

@@ -8,13 +8,17 @@
 //! | `mean_log_probability` | mean of these ln over all choices | 0 |
 //! | `max_removed_mass` | largest probability mass that the grammar removed at a choice | 0 |
 //! | `opening_log_odds` | ln(p/(1-p)) of the opening that was taken: a call, or `[]` | 14 |
-//! | `opening_removed_mass` | mass that the grammar removed at the opening | 0 |
-//! | `name_log_probability` | sum of ln probabilities of a tool name's choices, the smallest of all calls | 0 |
-//! | `name_margin` | smallest margin to the second-best token in a tool name | 1 |
+//! | `opening_surprise` | surprise of the choice between a call and `[]` | 0 |
+//! | `name_surprise` | surprise of all choices of tool names | 0 |
+//! | `argument_surprise` | surprise of all choices of arguments | 0 |
 //! | `retrieval_margin` | cosine of the chosen tools (the least; of the best candidate in a refusal) minus that of the best tool that retrieval left out | 1 |
 //! | `ungrounded_arguments` | free string arguments that are not in the query, at most 4 | 0 |
 //! | `log_calls` | ln(1 + number of calls) | 0 |
-//! | `similarity` | cosine of the static embeddings of query and chosen tools (the least; of the best candidate in a refusal) | 0 |
+//! | `surprise` | surprise of all choices | 0 |
+//! | `refused_similarity` | in a refusal, the best cosine of a tool's static embedding with the query's | 0 |
+//!
+//! The surprise of choices is the root of minus the sum of their ln probabilities: what is nearly certain still
+//! differs by it.
 //!
 //! Logarithms of probabilities are cut at -14 (about one in a million).
 
@@ -61,7 +65,7 @@ pub struct Circumstances {
     pub ungrounded: usize,
     /// See the module's table; `None` if retrieval left no tool out.
     pub retrieval_margin: Option<f32>,
-    /// See the module's table; `None` if the model has no static embedding.
+    /// The best cosine of a candidate's static embedding with the query's; `None` if the model has none.
     pub similarity: Option<f32>,
 }
 
@@ -72,25 +76,23 @@ const FLOOR: f64 = -14.0;
 pub fn features(trace: &Trace, circumstances: Circumstances) -> Features {
     let logs: Vec<f64> = trace.choices.iter().map(log_probability).collect();
     let removed = |choice: &Choice| choice.unmasked.map_or(0.0, |all| 1.0 - f64::from(all.allowed_mass));
-    let opening = trace.of(ChoiceKind::Opening).next();
     let refusal = circumstances.calls == 0;
     let taken = trace.empty_probability.map(|empty| if refusal { empty } else { 1.0 - empty });
-    let name_log = (0..circumstances.calls)
-        .map(|call| trace.of(ChoiceKind::Name).filter(|c| c.call == call).map(log_probability).sum::<f64>())
-        .fold(0.0, f64::min);
+    let surprise = |kind: ChoiceKind| root(trace.of(kind).map(log_probability).sum());
     let mut values = [
         f64::from(u8::from(refusal)),
         logs.iter().copied().fold(0.0, f64::min),
         logs.iter().sum::<f64>() / logs.len().max(1) as f64,
         trace.choices.iter().map(removed).fold(0.0, f64::max),
         taken.map_or(-FLOOR, |p| log(f64::from(p)) - log(1.0 - f64::from(p))),
-        opening.map_or(0.0, removed),
-        name_log.max(FLOOR),
-        f64::from(trace.name_margin()),
+        surprise(ChoiceKind::Opening),
+        surprise(ChoiceKind::Name),
+        surprise(ChoiceKind::Arguments),
         f64::from(circumstances.retrieval_margin.unwrap_or(1.0)),
         circumstances.ungrounded.min(4) as f64,
         (1.0 + circumstances.calls as f64).ln(),
-        f64::from(circumstances.similarity.unwrap_or_default()),
+        root(logs.iter().sum()),
+        if refusal { f64::from(circumstances.similarity.unwrap_or_default()) } else { 0.0 },
     ];
     debug_assert_eq!(values.len(), FEATURE_COUNT);
     for value in &mut values {
@@ -104,6 +106,11 @@ pub fn features(trace: &Trace, circumstances: Circumstances) -> Features {
 
 fn log_probability(choice: &Choice) -> f64 {
     log(f64::from(choice.probability))
+}
+
+/// The surprise of choices whose logarithms of probabilities come to `sum`.
+fn root(sum: f64) -> f64 {
+    (-sum).max(0.0).sqrt()
 }
 
 fn log(probability: f64) -> f64 {
@@ -138,32 +145,23 @@ mod tests {
             stop: Stop::Complete,
             empty_probability: Some(0.2),
         };
-        let call = features(
-            &trace,
-            Circumstances { calls: 1, ungrounded: 9, retrieval_margin: Some(0.25), similarity: Some(0.5) },
-        );
+        let circumstances =
+            Circumstances { calls: 1, ungrounded: 9, retrieval_margin: Some(0.25), similarity: Some(0.5) };
+        let call = features(&trace, circumstances);
+        let (opening, name): (f64, f64) = (0.8_f64.ln(), 0.5_f64.ln());
+        let surprises = [(-opening).sqrt(), (-name).sqrt(), 0.0];
         let expected = [
-            0.0,
-            0.5_f64.ln(),
-            0.4_f64.ln() / 2.0,
-            0.5,
-            4.0_f64.ln(),
-            0.5,
-            0.5_f64.ln(),
-            0.0,
-            0.25,
-            4.0,
-            2.0_f64.ln(),
-            0.5,
-        ];
+            &[0.0, name, 0.4_f64.ln() / 2.0, 0.5, 4.0_f64.ln()][..],
+            &surprises,
+            &[0.25, 4.0, 2.0_f64.ln(), (-opening - name).sqrt(), 0.0],
+        ]
+        .concat();
         for (index, value) in expected.into_iter().enumerate() {
             assert!((call.0[index] - value).abs() < 1e-6, "{index}: {} is not {value}", call.0[index]);
         }
-        let refusal = features(
-            &trace,
-            Circumstances { calls: 0, ungrounded: 0, retrieval_margin: None, similarity: None },
-        );
+        let refusal = features(&trace, Circumstances { calls: 0, ungrounded: 0, ..circumstances });
         assert!(refusal.is_refusal() && (refusal.0[4] + 4.0_f64.ln()).abs() < 1e-6);
+        assert!((refusal.0[12] - 0.5).abs() < 1e-6);
     }
 
     #[test]

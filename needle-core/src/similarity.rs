@@ -24,8 +24,7 @@ impl Similarity {
     /// The factor on a call's odds: 1, or less where no tool is near. Nearness is no reason to call: a request that
     /// no tool fits is often near to one.
     pub(crate) fn of_calling(&self) -> f64 {
-        let best = self.cosines.iter().copied().fold(-1.0, f32::max);
-        f64::from(self.weights.opening_weight * (best - self.weights.opening_cosine).min(0.0)).exp()
+        f64::from(self.weights.opening_weight * (self.best() - self.weights.opening_cosine).min(0.0)).exp()
     }
 
     /// The factor by which a tool's odds rise over those of one whose cosine is 0.
@@ -34,10 +33,9 @@ impl Similarity {
         f64::from(self.weights.name_weight * cosine).exp()
     }
 
-    /// The least cosine of the chosen tools; that of the best tool if none was chosen.
-    pub(crate) fn of_answer(&self, chosen: &[usize]) -> f32 {
-        let of_chosen = chosen.iter().filter_map(|&index| self.cosines.get(index)).copied().reduce(f32::min);
-        of_chosen.unwrap_or_else(|| self.cosines.iter().copied().fold(0.0, f32::max))
+    /// The best cosine, 0 if there is no tool.
+    pub(crate) fn best(&self) -> f32 {
+        self.cosines.iter().copied().reduce(f32::max).unwrap_or_default()
     }
 }
 
@@ -59,7 +57,7 @@ mod tests {
         let near = similarity([0.0, 1.0]);
         assert!((near.of_tool(1) - 1.6_f64.exp()).abs() < 1e-6 && (near.of_tool(0) - 1.0).abs() < 1e-6);
         assert!((near.of_calling() - 1.0).abs() < 1e-6);
-        assert!((near.of_answer(&[2, 1]) - 0.8).abs() < 1e-6 && (near.of_answer(&[]) - 1.0).abs() < 1e-6);
+        assert!((near.best() - 1.0).abs() < 1e-6);
         assert!((similarity([-1.0, 0.0]).of_calling() - (-5.0_f64).exp()).abs() < 1e-6);
     }
 }

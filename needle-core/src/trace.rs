@@ -75,11 +75,6 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The smallest margin over all choices of tool names; 1 where the model had none.
-    pub fn name_margin(&self) -> f32 {
-        self.of(ChoiceKind::Name).map(|choice| choice.margin).fold(1.0, f32::min)
-    }
-
     /// The choices of one kind.
     pub fn of(&self, kind: ChoiceKind) -> impl Iterator<Item = &Choice> {
         self.choices.iter().filter(move |choice| choice.kind == kind)

@@ -13,6 +13,7 @@ use crate::decode::{self, Answer, Hooks, Limits, Source};
 use crate::error::{Error, Result};
 use crate::grounding::{self, UngroundedArgument};
 use crate::session::Session;
+use crate::similarity::Similarity;
 use crate::trace::{Stop, Trace};
 
 /// A decision with what led to it.
@@ -184,7 +185,7 @@ impl Judge<'_> {
             calls: findings.calls.len(),
             ungrounded: findings.ungrounded.len(),
             retrieval_margin: source.candidates.margin(&chosen),
-            similarity: source.similarity.as_ref().map(|similarity| similarity.of_answer(&chosen)),
+            similarity: source.similarity.as_ref().map(Similarity::best),
         };
         let features = confidence::features(&answer.trace, circumstances);
         let calibration = self.catalogue.model().calibration();
