@@ -8,6 +8,7 @@ mod network;
 
 use formula::TINY;
 use needle_core::TokenId;
+use needle_core::checkpoint::config::{ModelConfig, StaticEmbeddingConfig};
 use needle_core::error::{Error, ErrorCode, Result};
 use needle_core::nn::copy_head::copy_attention;
 use needle_core::nn::decoder::{self, CrossKv, CrossPiece, DecoderState};
@@ -71,6 +72,18 @@ fn the_error_of_a_source_and_of_a_config_comes_through() {
     config.num_kv_heads = 3;
     let error = Weights::load(&config, &mut network::FormulaSource(TINY)).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Config);
+
+    let table = StaticEmbeddingConfig { dim: 4, name_weight: 1.0, opening_weight: 1.0, opening_cosine: 0.0 };
+    for wrong in [
+        StaticEmbeddingConfig { dim: 0, ..table },
+        StaticEmbeddingConfig { name_weight: f32::NAN, ..table },
+        StaticEmbeddingConfig { opening_weight: -1.0, ..table },
+        StaticEmbeddingConfig { opening_cosine: 2.0, ..table },
+    ] {
+        let config = ModelConfig { static_embedding: Some(wrong), ..network::config(TINY, false) };
+        let error = Weights::load(&config, &mut network::FormulaSource(TINY)).unwrap_err();
+        assert!(error.to_string().contains("static_embedding"), "{error}");
+    }
 }
 
 #[test]

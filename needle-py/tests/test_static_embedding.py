@@ -38,7 +38,7 @@ def run(data, pieces, tmp_path_factory):
         with gzip.open(data / f"text/{name}.jsonl.gz", "wt") as file:
             file.write(json.dumps(row) + "\n")
     source = Data(Settings(data, folder, row_weights={"snips": 1.0}), Config())
-    static_embedding.save(static_embedding.distil(source, teacher, groups=10, epochs=100, dim=DIM), folder)
+    static_embedding.save(static_embedding.distil(source, teacher, groups=10, epochs=400, dim=DIM), folder)
     return folder
 
 

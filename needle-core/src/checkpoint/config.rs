@@ -76,7 +76,7 @@ fn default_max_seq_len() -> usize {
     1024
 }
 
-/// Largest weight of a static embedding: e to the power of twice this is finite in f64.
+/// Largest weight of a static embedding: with twice as much in the exponent odds are still finite in f64.
 const MOST_WEIGHT: f32 = 300.0;
 
 impl ModelConfig {
@@ -129,14 +129,20 @@ impl ModelConfig {
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
             return Err(Error::Config { field: "rope_theta", problem: "must be a positive number".into() });
         }
-        if let Some(StaticEmbeddingConfig { name_weight, opening_weight, opening_cosine, .. }) =
-            self.static_embedding
-            && ![name_weight, opening_weight, opening_cosine].iter().all(|number| number.abs() <= MOST_WEIGHT)
-        {
-            return Err(Error::Config {
-                field: "static_embedding",
-                problem: format!("has a number beyond {MOST_WEIGHT}"),
-            });
+        if let Some(table) = self.static_embedding {
+            let weights = [table.name_weight, table.opening_weight];
+            if !weights.iter().all(|weight| (0.0..=MOST_WEIGHT).contains(weight)) {
+                return Err(Error::Config {
+                    field: "static_embedding",
+                    problem: format!("has a weight that is not within 0 to {MOST_WEIGHT}"),
+                });
+            }
+            if !(-1.0..=1.0).contains(&table.opening_cosine) {
+                return Err(Error::Config {
+                    field: "static_embedding.opening_cosine",
+                    problem: "is no cosine; must be -1 to 1".into(),
+                });
+            }
         }
         if self.pad_token_id as usize >= self.vocab_size {
             return Err(Error::Config {

@@ -29,7 +29,7 @@ pub(super) struct Picked {
 }
 
 /// Factors on the odds of tokens, from what the network does not know; of several for one token the largest counts.
-pub(super) type Odds = Vec<(TokenId, f64)>;
+pub(super) type Odds = [(TokenId, f64)];
 
 /// Up to this many tokens can be spellings of one text; more are not looked at.
 const MOST_SPELLINGS: usize = 8;
@@ -159,8 +159,8 @@ mod tests {
     fn few_rows_and_all_rows_choose_alike() {
         // exp = 1, 2, 4, 8 of 15 in all.
         let logits: Vec<f32> = [1.0_f32, 2.0, 4.0, 8.0].iter().map(|x| x.ln()).collect();
-        let few = among(&ids(&[0, 2]), &[logits[0], logits[2]], &Vec::new()).unwrap();
-        let all = among_all(ids(&[0, 2]).into_iter(), &logits, None, &Vec::new()).unwrap();
+        let few = among(&ids(&[0, 2]), &[logits[0], logits[2]], &[]).unwrap();
+        let all = among_all(ids(&[0, 2]).into_iter(), &logits, None, &[]).unwrap();
         assert_eq!((few.token, few.allowed), (TokenId(2), 2));
         assert!((few.probability - 0.8).abs() < 1e-6 && (few.margin - 0.6).abs() < 1e-6);
         assert!((all.probability - 0.8).abs() < 1e-6 && (all.margin - 0.6).abs() < 1e-6);
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_pointer_adds_its_mass() {
         let copy = Copy { gate: 0.5, weights: &[0.25, 0.75], source: &ids(&[3, 1]) };
-        let picked = among_all(ids(&[0, 1, 2, 3]).into_iter(), &[0.0; 4], Some(&copy), &Vec::new()).unwrap();
+        let picked = among_all(ids(&[0, 1, 2, 3]).into_iter(), &[0.0; 4], Some(&copy), &[]).unwrap();
         // Token 1: 0.5 / 4 + 0.5 * 0.75 = 0.5; next is 3: 0.125 + 0.125.
         assert_eq!((picked.token, picked.evidence), (TokenId(1), Some(1)));
         assert!((picked.probability - 0.5).abs() < 1e-6 && (picked.margin - 0.25).abs() < 1e-6);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn odds_weigh_beside_the_network() {
-        let odds = vec![(TokenId(1), 2.0), (TokenId(1), 6.0), (TokenId(3), 9.0)];
+        let odds = [(TokenId(1), 2.0), (TokenId(1), 6.0), (TokenId(3), 9.0)];
         let picked =
             among_all(ids(&[0, 1]).into_iter(), &[2.0_f32.ln(), 0.0, 0.0, 0.0], None, &odds).unwrap();
         // 2 to 1 from the network, times 1 to 6; the network's own figures stay as they are.
@@ -191,13 +191,13 @@ mod tests {
 
     #[test]
     fn extremes_stay_finite() {
-        let underflow = among_all(ids(&[1, 2]).into_iter(), &[3000.0, 1.0, 2.0], None, &Vec::new()).unwrap();
+        let underflow = among_all(ids(&[1, 2]).into_iter(), &[3000.0, 1.0, 2.0], None, &[]).unwrap();
         assert_eq!(underflow.token, TokenId(2));
         assert!(underflow.probability > 0.7 && underflow.unmasked.unwrap().allowed_mass == 0.0);
-        let broken = among_all(ids(&[0, 1]).into_iter(), &[f32::NAN, f32::NAN], None, &Vec::new()).unwrap();
+        let broken = among_all(ids(&[0, 1]).into_iter(), &[f32::NAN, f32::NAN], None, &[]).unwrap();
         assert_eq!((broken.token, broken.probability), (TokenId(0), 0.0));
-        assert_eq!(among(&[], &[], &Vec::new()), None);
-        let tie = among(&ids(&[4, 5]), &[1.0, 1.0], &Vec::new()).unwrap();
+        assert_eq!(among(&[], &[], &[]), None);
+        let tie = among(&ids(&[4, 5]), &[1.0, 1.0], &[]).unwrap();
         assert_eq!((tie.token, tie.margin), (TokenId(4), 0.0));
     }
 }

@@ -19,7 +19,7 @@ use crate::nn::network::Network;
 use crate::tokenizer::StreamDecoder;
 use crate::trace::{Choice, ChoiceKind, Stop, Trace};
 
-use choice::{Copy, Odds, Picked};
+use choice::{Copy, Picked};
 pub use hooks::{Event, Hooks};
 pub(crate) use source::{Source, embed, nearest};
 
@@ -148,7 +148,7 @@ impl Writer<'_> {
     }
 
     /// What the static embedding thinks of the choice between tools, or between a call and none.
-    fn odds(&self, kind: ChoiceKind) -> Odds {
+    fn odds(&self, kind: ChoiceKind) -> Vec<(TokenId, f64)> {
         let Some(similarity) = &self.source.similarity else { return Vec::new() };
         match kind {
             ChoiceKind::Opening => {

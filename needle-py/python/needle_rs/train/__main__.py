@@ -90,7 +90,9 @@ def run_grow(args: argparse.Namespace) -> None:
     if target.exists():
         raise ValueError(f"{target} exists; choose another --out")
     args.out.mkdir(parents=True, exist_ok=True)
-    shutil.copy(args.run_folder / "tokenizer.json", args.out)
+    for name in ("tokenizer.json", static_embedding.FILE):
+        if (args.run_folder / name).exists():
+            shutil.copy(args.run_folder / name, args.out)
     write_checkpoint(grown, target)
 
 
