@@ -19,7 +19,7 @@ static class Quickstart
         {
             Options options = Options.Default;
             options.Threshold = 0;
-            Decision decision = session.Decide(catalogue, "dim the bedroom lights to 30 percent", options);
+            Decision decision = session.Decide(catalogue, "dim the lights in the bedroom to 30 percent", options);
             foreach (Call call in decision.Calls) Console.WriteLine("{0} {1}", call.Name, call.Arguments);
             if (decision.Reason != Reason.None) Console.WriteLine("ask the large model: {0}", decision.Reason);
             try { new Catalogue(model, "{").Dispose(); }

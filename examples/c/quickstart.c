@@ -9,7 +9,7 @@ static const char TOOLS[] =
     "  \"room\": {\"type\": \"string\", \"description\": \"Room where the lights are\"},"
     "  \"level\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": 100, \"description\": \"Brightness in percent\"}},"
     " \"required\": [\"room\", \"level\"]}}]";
-static const char QUERY[] = "dim the bedroom lights to 30 percent";
+static const char QUERY[] = "dim the lights in the bedroom to 30 percent";
 
 int main(int argc, char **argv) {
   ndl_error error = {sizeof error, NDL_OK, ""};

@@ -20,7 +20,7 @@ const dim_lights = tool({
   inputSchema: z.object({ room: z.string(), level: z.number().int() }),
   execute: ({ room, level }) => `${room} is at ${level} %`,
 })
-for (const prompt of ['dim the bedroom lights to 30 percent', 'why is the sky blue']) {
+for (const prompt of ['dim the lights in the bedroom to 30 percent', 'why is the sky blue']) {
   const { steps, text } = await generateText({ model, tools: { dim_lights }, prompt, stopWhen: stepCountIs(2) })
   const results = steps.flatMap((step) => step.toolResults.map((result) => result.output))
   console.log(prompt, '->', ...results, text)

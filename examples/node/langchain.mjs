@@ -12,7 +12,7 @@ const dimLights = tool(({ room, level }) => `${room} is at ${level} %`, {
   schema: z.object({ room: z.string(), level: z.number().int() }),
 })
 const agent = createAgent({ model: large, tools: [dimLights], middleware: [await needleMiddleware({ threshold: 0 })] })
-for (const ask of ['dim the bedroom lights to 30 percent', 'why is the sky blue']) {
+for (const ask of ['dim the lights in the bedroom to 30 percent', 'why is the sky blue']) {
   const { messages } = await agent.invoke({ messages: [{ role: 'user', content: ask }] })
   console.log(ask, '->', ...messages.slice(1).flatMap((message) => message.text || []))
 }

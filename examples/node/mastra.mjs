@@ -29,7 +29,7 @@ const agent = new Agent({
   tools: { dim_lights: dimLights },
   inputProcessors: [await needleProcessor({ threshold: 0 })],
 })
-for (const ask of ['dim the bedroom lights to 30 percent', 'why is the sky blue']) {
+for (const ask of ['dim the lights in the bedroom to 30 percent', 'why is the sky blue']) {
   const { steps, text } = await agent.generate(ask)
   const results = steps.flatMap((step) => step.toolResults.map(({ payload }) => payload.result))
   console.log(ask, '->', ...results, text)

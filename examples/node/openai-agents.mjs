@@ -21,7 +21,7 @@ const dimLights = tool({
 })
 const agent = new Agent({ name: 'home', tools: [dimLights], model: await needleModel(large, { threshold: 0 }) })
 const runner = new Runner({ tracingDisabled: true })
-for (const ask of ['dim the bedroom lights to 30 percent', 'why is the sky blue']) {
+for (const ask of ['dim the lights in the bedroom to 30 percent', 'why is the sky blue']) {
   const { newItems, finalOutput } = await runner.run(agent, ask)
   const results = newItems.filter((item) => item.type === 'tool_call_output_item').map((item) => item.output)
   console.log(ask, '->', ...results, finalOutput)

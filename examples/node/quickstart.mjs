@@ -19,9 +19,9 @@ const dimLights = tool({
 const model = await Model.default()
 const tools = await model.compile([dimLights])
 
-const decision = await tools.decide('dim the bedroom lights to 30 percent')
+const decision = await tools.decide('dim the lights in the bedroom to 30 percent')
 console.log(decision.isCall ? decision.calls : `ask the large model: ${decision.reason}`, decision.confidence)
 
 // What the calls return; threshold 0 makes every call that is valid.
-const { results } = await tools.run('dim the bedroom lights to 30 percent', { threshold: 0 })
+const { results } = await tools.run('dim the lights in the bedroom to 30 percent', { threshold: 0 })
 console.log(results.join())

@@ -31,7 +31,7 @@ class LargeModel(BaseLlm):
 async def main() -> None:
     agent = LlmAgent(name="home", model=LargeModel(model="large"), tools=[dim_lights])
     runner = InMemoryRunner(app=App(name="home", root_agent=agent, plugins=[NeedlePlugin(threshold=0)]))
-    for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+    for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
         for event in await runner.run_debug(ask, quiet=True):
             calls = [f"{call.name}({call.args})" for call in event.get_function_calls()]
             results = [result.response["result"] for result in event.get_function_responses()]

@@ -23,7 +23,7 @@ def dim_lights(room: str, level: int) -> str:
 
 large = MockChatGenerator("(the large model's answer)")
 agent = Agent(chat_generator=FallbackChatGenerator([NeedleChatGenerator(threshold=0), large]), tools=[dim_lights])
-for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
     run = agent.run([ChatMessage.from_user(ask)])
     results = [message.tool_call_result.result for message in run["messages"] if message.tool_call_result]
     print(ask, "->", *results, run["last_message"].text)

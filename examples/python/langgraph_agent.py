@@ -34,7 +34,7 @@ graph.add_conditional_edges("model", tools_condition)
 graph.add_edge("tools", "model")
 agent = graph.compile()
 
-for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
     for message in agent.invoke({"messages": [{"role": "user", "content": ask}]})["messages"]:
         calls = [f"{c['name']}({c['args']})" for c in getattr(message, "tool_calls", [])]
         print(f"{message.type:5} {message.content or ', '.join(calls)}")

@@ -23,7 +23,7 @@ def dim_lights(room: str, level: int) -> str:
 large = {"model": "openai/gpt-5-mini", "mock_response": "(the large model's answer)"}
 litellm.custom_provider_map = [{"provider": "needle", "custom_handler": NeedleLLM(large, threshold=0)}]
 tools = [{"type": "function", "function": dim_lights.definition}]
-for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
     messages = [{"role": "user", "content": ask}]
     message = litellm.completion("needle/default", messages, tools=tools).choices[0].message
     results = [dim_lights.call(json.loads(call.function.arguments)) for call in message.tool_calls or ()]

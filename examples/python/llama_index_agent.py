@@ -25,7 +25,7 @@ def large_model(messages, **kwargs):
 async def main() -> None:
     large = MockFunctionCallingLLM(response_generator=large_model)
     agent = FunctionAgent(tools=[dim_lights], llm=NeedleLLM(large, threshold=0))
-    for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+    for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
         handler = agent.run(ask)
         results = [e.tool_output.content async for e in handler.stream_events() if isinstance(e, ToolCallResult)]
         print(ask, "->", *results, await handler)

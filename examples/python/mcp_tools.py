@@ -30,7 +30,7 @@ async def main() -> None:
     router = Router(threshold=0)
     async with Client(home) as client:
         tools = await tools_from_mcp(client)
-        for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+        for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
             messages = [{"role": "user", "content": ask}]
             routed = await router.adecide({"messages": messages, "tools": tools})
             for result in await call_tools(client, routed.calls):

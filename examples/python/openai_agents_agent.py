@@ -35,7 +35,7 @@ class LargeModel(Model):
 
 async def main() -> None:
     agent = Agent(name="home", tools=[dim_lights], model=NeedleModel(LargeModel(), threshold=0))
-    for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+    for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
         run = await Runner.run(agent, ask, run_config=RunConfig(tracing_disabled=True))
         for item in run.new_items:
             raw = item.raw_item

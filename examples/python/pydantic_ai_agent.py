@@ -22,7 +22,7 @@ def dim_lights(room: str, level: int) -> str:
     return f"{room} is at {level} %"
 
 
-for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
     run = agent.run_sync(ask)
     calls = [part for message in run.all_messages() for part in message.parts if isinstance(part, ToolCallPart)]
     print(ask, "->", *(f"{call.tool_name}({call.args})" for call in calls), run.output)

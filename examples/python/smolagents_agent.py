@@ -32,7 +32,7 @@ class LargeModel(Model):
         return ChatMessage(role=MessageRole.ASSISTANT, content="", tool_calls=[call])
 
 
-for ask in sys.argv[1:] or ["dim the bedroom lights to 30 percent", "why is the sky blue"]:
+for ask in sys.argv[1:] or ["dim the lights in the bedroom to 30 percent", "why is the sky blue"]:
     agent = ToolCallingAgent(tools=[dim_lights], model=NeedleModel(LargeModel(), threshold=0), verbosity_level=0)
     answer = agent.run(ask)
     observed = [step.observations for step in agent.memory.steps if getattr(step, "observations", None)]

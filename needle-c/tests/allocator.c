@@ -39,7 +39,7 @@ static void release(void *user, void *memory, size_t size, size_t alignment) {
 }
 
 static void decide(ndl_session *session, const ndl_catalogue *catalogue) {
-  static const char QUERY[] = "dim the bedroom lights to 30 percent";
+  static const char QUERY[] = "dim the lights in the bedroom to 30 percent";
   ndl_decision *decision = NULL;
   CHECK(ndl_decide(session, catalogue, QUERY, strlen(QUERY), NULL, NULL, &decision, NULL) == NDL_OK);
   ndl_decision_free(decision);

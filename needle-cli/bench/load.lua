@@ -3,7 +3,7 @@
 local requests = {
   pass = { ask = "why is the sky blue" },
   handoff = { ask = "why is the sky blue", tools = true },
-  ["local"] = { ask = "dim the bedroom lights to 30 percent", tools = true },
+  ["local"] = { ask = "dim the lights in the bedroom to 30 percent", tools = true },
 }
 local tools = [[,"tools":[{"type":"function","function":{
   "name":"dim_lights","description":"Dim the lights in a room to a brightness level.",

@@ -61,7 +61,7 @@ fn a_query_becomes_calls_and_a_full_decision_on_request() {
 
 #[test]
 fn the_example_of_the_readme_is_answered_as_shown() {
-    let query = "dim the bedroom lights to 30 percent";
+    let query = "dim the lights in the bedroom to 30 percent";
     let answer = output(&["run", "--tools", &tools(), "--query", query]);
     assert_eq!(answer, "[{\"name\":\"dim_lights\",\"arguments\":{\"level\":30,\"room\":\"bedroom\"}}]\n");
     let readme = std::fs::read_to_string(root("README.md")).unwrap();
@@ -273,8 +273,8 @@ fn shadow_compares_with_a_large_model() {
         json!([{"function": {"name": "dim_lights", "arguments": arguments}}])
     };
     let rows = [
-        row("dim the bedroom lights to 30 percent", &call(30)),
-        row("dim the bedroom lights to 40 percent", &call(4)),
+        row("dim the lights in the bedroom to 30 percent", &call(30)),
+        row("dim the lights in the bedroom to 40 percent", &call(4)),
         row("why is the sky blue", &Value::Null),
     ];
     let log = file(&folder, "log.jsonl", rows.join("\n"));

@@ -116,7 +116,7 @@ fn chat(ask: &str) -> Value {
     })
 }
 
-const ASK: &str = "dim the bedroom lights to 30 percent";
+const ASK: &str = "dim the lights in the bedroom to 30 percent";
 
 async fn post(url: String, body: &Value) -> reqwest::Response {
     client().post(url).json(body).send().await.unwrap()
@@ -349,7 +349,7 @@ async fn a_thousand_requests_at_once_get_their_own_answers() {
             let level = number % 101;
             let local = number % 2 == 0;
             let ask = if local {
-                format!("dim the bedroom lights to {level} percent")
+                format!("dim the lights in the bedroom to {level} percent")
             } else {
                 format!("why is the sky blue {number}")
             };

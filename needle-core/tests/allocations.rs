@@ -43,7 +43,7 @@ fn a_warm_session_keeps_nothing_of_a_call() {
     let mut call = || {
         let (count, held) = (COUNT.load(Ordering::Relaxed), HELD.load(Ordering::Relaxed));
         let decision =
-            session.decide(&catalogue, "dim the bedroom lights to 30 percent", &Options::default());
+            session.decide(&catalogue, "dim the lights in the bedroom to 30 percent", &Options::default());
         drop(decision.unwrap());
         (COUNT.load(Ordering::Relaxed) - count, HELD.load(Ordering::Relaxed) - held)
     };

@@ -109,7 +109,8 @@ fn decisions_are_the_same_on_any_number_of_threads() {
         let tools = tool::parse(tools).unwrap();
         let catalogue = Catalogue::compile_with_threads(&model, tools, threads).unwrap();
         let mut session = Session::with_threads(&model, threads).unwrap();
-        let queries = ["dim the bedroom lights to 30 percent", "set a timer for ten minutes", "how are you"];
+        let queries =
+            ["dim the lights in the bedroom to 30 percent", "set a timer for ten minutes", "how are you"];
         let batch = session.decide_batch(&catalogue, &queries, &Options::default()).unwrap();
         decided.push(batch.iter().map(timeless).collect());
     }

@@ -33,7 +33,7 @@ fn dim_lights() -> Value {
 fn chat(tool: &Value) -> Value {
     json!({
         "model": "large",
-        "messages": [{"role": "user", "content": "dim the bedroom lights to 30 percent"}],
+        "messages": [{"role": "user", "content": "dim the lights in the bedroom to 30 percent"}],
         "tools": [{"type": "function", "function": tool}],
     })
 }
@@ -49,7 +49,7 @@ fn reason(policy: &Value, body: &Value) -> Option<HandoffReason> {
 #[test]
 fn every_api_is_answered_with_the_same_call() {
     let router = router(&json!({"threshold": 0}));
-    let ask = json!([{"role": "user", "content": "dim the bedroom lights to 30 percent"}]);
+    let ask = json!([{"role": "user", "content": "dim the lights in the bedroom to 30 percent"}]);
     let mut flat = dim_lights();
     flat["type"] = "function".into();
     let mut anthropic = dim_lights();
@@ -165,7 +165,7 @@ fn a_full_cache_forgets_and_threads_do_not_mix_their_requests() {
                     tool["description"] = format!("Dim the lights in a room ({thread}).").into();
                     let mut body = chat(&tool);
                     body["messages"][0]["content"] =
-                        format!("dim the bedroom lights to {level} percent").into();
+                        format!("dim the lights in the bedroom to {level} percent").into();
                     let routed = decide(router, &body);
                     assert_eq!(routed.decision.calls()[0].arguments["level"], level, "{routed:?}");
                 }

@@ -11,7 +11,7 @@ import { Reason, Router, type Routed } from 'needle-rs'
 import { needleMiddleware, needleMiddlewareV2, needleMiddlewareV3 } from 'needle-rs/ai-sdk'
 import { z } from 'zod'
 
-const ASK = 'dim the bedroom lights to 30 percent'
+const ASK = 'dim the lights in the bedroom to 30 percent'
 const OPEN = { threshold: 0 }
 const inputSchema = z.object({
   room: z.string().describe('Room where the lights are'),
@@ -95,7 +95,7 @@ describe('AI SDK 7', () => {
     const model = await wrapped(new MockLanguageModelV4())
     const levels = Array.from({ length: 16 }, (_, index) => index + 1)
     const asks = levels.map((level) =>
-      ai7.generateText({ model, tools, prompt: `dim the bedroom lights to ${level} percent` }),
+      ai7.generateText({ model, tools, prompt: `dim the lights in the bedroom to ${level} percent` }),
     )
     const outputs = (await Promise.all(asks)).map(({ toolResults }) => toolResults[0]?.output)
     assert.deepEqual(outputs, levels.map((level) => `bedroom is at ${level}`))

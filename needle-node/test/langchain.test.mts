@@ -10,7 +10,7 @@ import { type Routed, Router } from 'needle-rs'
 import { needleMiddleware, needleToolSelector } from 'needle-rs/langchain'
 import { z } from 'zod'
 
-const ASK = 'dim the bedroom lights to 30 percent'
+const ASK = 'dim the lights in the bedroom to 30 percent'
 const dimLights = tool(async ({ room, level }) => `${room} is at ${level}`, {
   name: 'dim_lights',
   description: 'Dim the lights in a room to a brightness level.',
@@ -122,7 +122,7 @@ test("an error of the large model is the caller's", async () => {
 test('sixteen at once', async () => {
   const shared = await agent(new Large())
   const levels = Array.from({ length: 16 }, (_, index) => index + 1)
-  const asks = levels.map((level) => shared.invoke(asking(`dim the bedroom lights to ${level} percent`)))
+  const asks = levels.map((level) => shared.invoke(asking(`dim the lights in the bedroom to ${level} percent`)))
   const answers = (await Promise.all(asks)).map((answer) => texts(answer)[2])
   assert.deepEqual(answers, levels.map((level) => `bedroom is at ${level}`))
 })

@@ -15,7 +15,7 @@ import { type Routed, Router } from 'needle-rs'
 import { needleProcessor } from 'needle-rs/mastra'
 import { z } from 'zod'
 
-const ASK = 'dim the bedroom lights to 30 percent'
+const ASK = 'dim the lights in the bedroom to 30 percent'
 const OPEN = { threshold: 0 }
 const dim_lights = createTool({
   id: 'dim_lights',
@@ -152,7 +152,7 @@ describe("models of Mastra's own router", () => {
   test('sixteen at once', async () => {
     const shared = await agent(large)
     const levels = Array.from({ length: 16 }, (_, index) => index + 1)
-    const asks = levels.map((level) => shared.generate(`dim the bedroom lights to ${level} percent`, { maxSteps: 1 }))
+    const asks = levels.map((level) => shared.generate(`dim the lights in the bedroom to ${level} percent`, { maxSteps: 1 }))
     assert.deepEqual((await Promise.all(asks)).map(outputs), levels.map((level) => [`bedroom is at ${level}`]))
   })
 })

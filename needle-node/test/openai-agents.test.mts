@@ -5,7 +5,7 @@ import { Agent, type Model, type ModelRequest, type StreamEvent, Runner, tool, U
 import { needleModel } from 'needle-rs/openai-agents'
 import { z } from 'zod'
 
-const ASK = 'dim the bedroom lights to 30 percent'
+const ASK = 'dim the lights in the bedroom to 30 percent'
 const dimLights = tool({
   name: 'dim_lights',
   description: 'Dim the lights in a room to a brightness level.',
@@ -85,7 +85,7 @@ test("an error of the large model is the caller's", async () => {
 test('sixteen at once', async () => {
   const shared = await agent(new Large())
   const levels = Array.from({ length: 16 }, (_, index) => index + 1)
-  const runs = await Promise.all(levels.map((level) => runner.run(shared, `dim the bedroom lights to ${level} percent`)))
+  const runs = await Promise.all(levels.map((level) => runner.run(shared, `dim the lights in the bedroom to ${level} percent`)))
   assert.deepEqual(
     runs.map((run) => outputs(run.newItems)),
     levels.map((level) => [`bedroom is at ${level} with null`]),

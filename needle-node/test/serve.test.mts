@@ -13,7 +13,7 @@ import { after, before, beforeEach, describe, test } from 'node:test'
 import OpenAI, { InternalServerError, RateLimitError } from 'openai'
 
 const COMMAND = process.env['NEEDLE_COMMAND']
-const ASK = 'dim the bedroom lights to 30 percent'
+const ASK = 'dim the lights in the bedroom to 30 percent'
 const CALL = { name: 'dim_lights', arguments: '{"room":"bedroom","level":30}' }
 const dimLights = {
   name: 'dim_lights',
@@ -199,7 +199,7 @@ describe('needle serve', { skip: COMMAND ? false : 'NEEDLE_COMMAND names no comm
   test('sixteen at once', async () => {
     const levels = Array.from({ length: 16 }, (_, index) => index + 1)
     const answers = levels.map(async (level) => {
-      const ask = level % 2 ? `dim the bedroom lights to ${level} percent` : `why is the sky ${level}`
+      const ask = level % 2 ? `dim the lights in the bedroom to ${level} percent` : `why is the sky ${level}`
       const { message } = (await client.chat.completions.create(chat(ask))).choices[0]!
       const [call] = message.tool_calls ?? []
       return call?.type === 'function' ? JSON.parse(call.function.arguments).level : message.content

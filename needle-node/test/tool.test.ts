@@ -15,10 +15,10 @@ const dim = tool({
 
 test('Zod tools run with typed arguments', async () => {
   const tools = await (await Model.default()).compile([dim])
-  const { decision, results } = await tools.run('dim the bedroom lights to 30 percent', { threshold: 0 })
+  const { decision, results } = await tools.run('dim the lights in the bedroom to 30 percent', { threshold: 0 })
   assert(decision.isCall)
   assert.deepEqual(results, ['BEDROOM at 30.0'])
-  const handoff = await tools.run('dim the bedroom lights to 30 percent', { threshold: 1 })
+  const handoff = await tools.run('dim the lights in the bedroom to 30 percent', { threshold: 1 })
   assert.deepEqual([handoff.decision.isCall, handoff.results], [false, []])
 })
 
@@ -35,7 +35,7 @@ test('JSON Schema tools run, and what they throw is thrown', async () => {
 
 test('tools that cannot be run are refused before any call', async () => {
   const tools = await (await Model.default()).compile([dim.definition])
-  await assert.rejects(tools.run('dim the bedroom lights to 30 percent', { threshold: 0 }), /was not made with tool/)
+  await assert.rejects(tools.run('dim the lights in the bedroom to 30 percent', { threshold: 0 }), /was not made with tool/)
 })
 
 test('a library without JSON Schema is refused with a remedy', () => {

@@ -17,7 +17,7 @@ const DIM = {
     required: ['room', 'level'],
   },
 }
-const QUERY = 'dim the bedroom lights to 30 percent'
+const QUERY = 'dim the lights in the bedroom to 30 percent'
 const CALLS = [{ name: 'dim_lights', arguments: { room: 'bedroom', level: 30 } }]
 const ANY = { threshold: 0 }
 

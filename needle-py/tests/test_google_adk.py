@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from needle_rs import Reason, Router
 from needle_rs.integrations.google_adk import NeedlePlugin
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 SKY = "why is the sky blue"
 
 
@@ -129,7 +129,7 @@ async def test_a_local_answer_runs_the_tool(large):
 async def test_as_callback_of_one_agent_in_a_conversation(large):
     callback = NeedlePlugin(threshold=0).before_model_callback
     runner = InMemoryRunner(agent(large, before_model_callback=callback))
-    events = await runner.run_debug([ASK, SKY, "dim the bedroom lights to 20 percent"], quiet=True)
+    events = await runner.run_debug([ASK, SKY, "dim the lights in the bedroom to 20 percent"], quiet=True)
     assert results(events) == ["bedroom is at 30", "bedroom is at 20"] and len(large.asked) == 3
 
 
@@ -255,7 +255,7 @@ async def test_what_the_large_model_raises_is_raised():
 
 async def test_sixteen_at_once(large):
     shared, plugin = agent(large), NeedlePlugin(threshold=0)
-    asks = [f"dim the bedroom lights to {level} percent" for level in range(1, 17)]
+    asks = [f"dim the lights in the bedroom to {level} percent" for level in range(1, 17)]
     runs = await asyncio.gather(*(run(shared, ask, plugin) for ask in asks))
     assert [results(events) for events in runs] == [[f"bedroom is at {level}"] for level in range(1, 17)]
     assert len({call.id for events in runs for call in calls(events)}) == 16

@@ -22,7 +22,7 @@ from haystack.tools import Toolset, tool
 from needle_rs import Reason, Router
 from needle_rs.integrations.haystack import NeedleChatGenerator, NeedleHandOff
 
-ASK, BEYOND = "dim the bedroom lights to 30 percent", "why is the sky blue"
+ASK, BEYOND = "dim the lights in the bedroom to 30 percent", "why is the sky blue"
 
 
 @tool
@@ -128,7 +128,7 @@ async def test_streams(large):
 async def test_several_calls_are_several_chunks():
     chunks: list[StreamingChunk] = []
     generator = NeedleChatGenerator(Toolset([dim_lights]), chunks.append, threshold=0)
-    ask = "dim the bedroom lights to 30 percent and dim the kitchen lights to 20 percent"
+    ask = "dim the lights in the bedroom to 30 percent and dim the kitchen lights to 20 percent"
     calls = generator.run(ask)["replies"][0].tool_calls
     assert [call.arguments["room"] for call in calls] == ["bedroom", "kitchen"]
     assert _convert_streaming_chunks_to_chat_message(chunks).tool_calls == calls
@@ -155,7 +155,7 @@ async def test_a_hand_off_says_why():
 
 async def test_sixteen_at_once(large):
     shared = agent(large)
-    asks = [user(f"dim the bedroom lights to {level} percent") for level in range(1, 17)]
+    asks = [user(f"dim the lights in the bedroom to {level} percent") for level in range(1, 17)]
     expected = [[f"bedroom is at {level}"] for level in range(1, 17)]
     runs = await asyncio.gather(*(shared.run_async(ask) for ask in asks))
     assert [results(run) for run in runs] == expected

@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 
 from needle_rs.integrations.langchain import NeedleMiddleware, NeedleToolSelector
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 
 
 @tool
@@ -85,7 +85,7 @@ def test_shadow_mode_changes_nothing(large):
 
 
 async def test_tasks_and_streams(large):
-    asks = [f"dim the bedroom lights to {level} percent" for level in range(1, 17)]
+    asks = [f"dim the lights in the bedroom to {level} percent" for level in range(1, 17)]
     runs = await asyncio.gather(*(agent(large).ainvoke({"messages": [HumanMessage(ask)]}) for ask in asks))
     assert [run["messages"][2].content for run in runs] == [f"bedroom is at {level}" for level in range(1, 17)]
     steps = [step async for step in agent(large).astream({"messages": [HumanMessage(ASK)]}, stream_mode="updates")]
@@ -94,7 +94,7 @@ async def test_tasks_and_streams(large):
 
 def test_what_a_tool_raises_is_raised(large):
     with pytest.raises(ValueError, match="too bright"):
-        agent(large).invoke({"messages": [HumanMessage("dim the bedroom lights to 300 percent")]})
+        agent(large).invoke({"messages": [HumanMessage("dim the lights in the bedroom to 300 percent")]})
 
 
 def test_what_the_large_model_raises_is_raised(large, monkeypatch):

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from needle_rs import Reason, Router
 from needle_rs.integrations.langgraph import NeedleNode
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 SKY = "why is the sky blue"
 
 
@@ -90,7 +90,7 @@ def test_shadow_mode_changes_nothing(large):
 
 def test_conversations(large):
     agent, thread = graph(large, checkpointer=InMemorySaver()), {"configurable": {"thread_id": "1"}}
-    for ask in (ASK, SKY, "dim the bedroom lights to 20 percent"):
+    for ask in (ASK, SKY, "dim the lights in the bedroom to 20 percent"):
         messages = agent.invoke({"messages": [HumanMessage(ask)]}, thread)["messages"]
     results = [message.content for message in messages if isinstance(message, ToolMessage)]
     assert results == ["bedroom is at 30 after 2 messages", "bedroom is at 20 after 8 messages"]
@@ -153,7 +153,7 @@ async def test_what_the_large_model_raises_is_raised():
 
 async def test_sixteen_at_once(large):
     agent = graph(large)
-    asks = [f"dim the bedroom lights to {level} percent" for level in range(1, 17)]
+    asks = [f"dim the lights in the bedroom to {level} percent" for level in range(1, 17)]
     runs = await asyncio.gather(*(agent.ainvoke({"messages": [HumanMessage(ask)]}) for ask in asks))
     levels = [f"bedroom is at {level} after 2 messages" for level in range(1, 17)]
     assert [run["messages"][2].content for run in runs] == levels

@@ -20,7 +20,7 @@ from needle_rs.integrations.litellm import NeedleDeploymentFilter, NeedleLLM
 
 # LiteLLM warns about its own types.
 pytestmark = pytest.mark.filterwarnings("ignore")
-ASK, BEYOND = "dim the bedroom lights to 30 percent", "why is the sky blue"
+ASK, BEYOND = "dim the lights in the bedroom to 30 percent", "why is the sky blue"
 TOOL = {
     "type": "function",
     "function": {
@@ -200,7 +200,7 @@ async def test_without_a_large_model_a_hand_off_is_an_error(provider):
 
 async def test_sixteen_at_once(provider, large):
     provider(NeedleLLM(large, threshold=0))
-    asks = [user(f"dim the bedroom lights to {level} percent") for level in range(1, 17)]
+    asks = [user(f"dim the lights in the bedroom to {level} percent") for level in range(1, 17)]
     request = {"model": NEEDLE, "tools": [TOOL]}
     answers = await asyncio.gather(*(litellm.acompletion(messages=messages, **request) for messages in asks))
     assert [called(answer) for answer in answers] == [f"bedroom is at {level}" for level in range(1, 17)]
@@ -261,7 +261,7 @@ async def test_a_decision_is_of_its_own_request_only(provider, large, monkeypatc
     answer = await litellm.Router(deployments).acompletion("home", messages, tools=[TOOL])
     assert called(answer) == "bedroom is at 30"
     # In the same task, with the same list.
-    messages[0]["content"] = "dim the bedroom lights to 9 percent"
+    messages[0]["content"] = "dim the lights in the bedroom to 9 percent"
     answer = await litellm.acompletion(NEEDLE, messages, tools=[TOOL])
     assert called(answer) == "bedroom is at 9"
     answer = await litellm.acompletion(NEEDLE, messages, tools=[TOOL], tool_choice="none")

@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     from needle_rs.integrations.llama_index import NeedleLLM
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 
 
 def dim_lights(room: str, level: int) -> str:
@@ -75,5 +75,7 @@ def test_without_tools_the_large_model_is_asked():
 
 async def test_sixteen_at_once():
     shared = agent(make_large()[0])
-    runs = await asyncio.gather(*(outputs(shared, f"dim the bedroom lights to {n} percent") for n in range(1, 17)))
+    runs = await asyncio.gather(
+        *(outputs(shared, f"dim the lights in the bedroom to {n} percent") for n in range(1, 17))
+    )
     assert [results for results, _ in runs] == [[f"bedroom is at {n}"] for n in range(1, 17)]

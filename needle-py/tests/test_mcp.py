@@ -16,7 +16,7 @@ from mcp.types import INTERNAL_ERROR, CallToolResult, ListToolsResult, TextConte
 from needle_rs import Call, Decision, Reason, Router
 from needle_rs.integrations.mcp import call_tools, server, tools_from_mcp
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 SCHEMA = {
     "type": "object",
     "properties": {"room": {"type": "string"}, "level": {"type": "integer"}},
@@ -220,7 +220,7 @@ async def test_the_loop_goes_on_meanwhile():
 
 
 async def test_sixteen_at_once():
-    asks = [f"dim the bedroom lights to {level} percent" for level in range(1, 17)]
+    asks = [f"dim the lights in the bedroom to {level} percent" for level in range(1, 17)]
     certain = "from needle_rs.integrations.mcp import server; server(threshold=0).run()"
     async with Client(StdioServerParameters(command=sys.executable, args=["-c", certain])) as client:
         calls = [client.call_tool("decide", {"query": ask, "tools": [DIM]}) for ask in asks]
@@ -245,5 +245,7 @@ async def test_sixteen_calls_at_once_on_a_server_of_functions():
 
     async with Client(home) as client:
         tools = await tools_from_mcp(client)
-        found = await asyncio.gather(*(run(f"dim the bedroom lights to {level} percent") for level in range(1, 17)))
+        found = await asyncio.gather(
+            *(run(f"dim the lights in the bedroom to {level} percent") for level in range(1, 17))
+        )
     assert found == [[{"result": f"bedroom is at {level}"}] for level in range(1, 17)]

@@ -14,7 +14,7 @@ from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 
 from needle_rs.integrations.openai_agents import NeedleModel
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 CONFIG = RunConfig(tracing_disabled=True)
 
 
@@ -93,6 +93,6 @@ async def test_what_the_large_model_raises_is_raised(large):
 
 async def test_sixteen_at_once(large):
     shared = agent(large)
-    asks = [f"dim the bedroom lights to {level} percent" for level in range(1, 17)]
+    asks = [f"dim the lights in the bedroom to {level} percent" for level in range(1, 17)]
     runs = await asyncio.gather(*(Runner.run(shared, ask, run_config=CONFIG) for ask in asks))
     assert [outputs(run) for run in runs] == [[f"bedroom is at {level} with None"] for level in range(1, 17)]

@@ -13,7 +13,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from needle_rs import Reason
 from needle_rs.integrations.pydantic_ai import NeedleHandOff, NeedleModel
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 
 
 class Large:
@@ -91,7 +91,7 @@ async def test_without_a_large_model_the_hand_off_is_raised():
 
 async def test_sixteen_at_once(large):
     shared = agent(large)
-    asks = [f"dim the bedroom lights to {level} percent" for level in range(1, 17)]
+    asks = [f"dim the lights in the bedroom to {level} percent" for level in range(1, 17)]
     runs = await asyncio.gather(*(shared.run(ask) for ask in asks))
     levels = [run.all_messages()[2].parts[0].content for run in runs]
     assert levels == [f"bedroom is at {level}" for level in range(1, 17)]

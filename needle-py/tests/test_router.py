@@ -8,7 +8,7 @@ import pytest
 import needle_rs
 from needle_rs import Reason, Routed, Router
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 DIM_LIGHTS = {
     "name": "dim_lights",
     "description": "Dim the lights in a room to a brightness level.",
@@ -72,7 +72,7 @@ def test_threads_and_tasks_share_a_router():
 
     def work(start: int) -> None:
         for level in range(start, start + 10):
-            (call,) = router.decide(body(f"dim the bedroom lights to {level} percent")).calls
+            (call,) = router.decide(body(f"dim the lights in the bedroom to {level} percent")).calls
             if call.arguments["level"] != level:
                 wrong.append(level)
 

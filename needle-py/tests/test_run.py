@@ -8,7 +8,7 @@ import pytest
 
 import needle_rs
 
-DIM = "dim the bedroom lights to 30 percent"
+DIM = "dim the lights in the bedroom to 30 percent"
 TIMER = "set a timer for 10 minutes"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import openai
 import pytest
 
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 PARAMETERS = {
     "type": "object",
     "properties": {

@@ -10,7 +10,7 @@ from smolagents.models import ChatMessage, ChatMessageToolCall, ChatMessageToolC
 from needle_rs.integrations.smolagents import NeedleModel
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-ASK = "dim the bedroom lights to 30 percent"
+ASK = "dim the lights in the bedroom to 30 percent"
 
 
 @tool
@@ -79,7 +79,7 @@ def test_what_the_large_model_raises_is_raised(monkeypatch):
 
 
 def test_sixteen_at_once():
-    asks = [f"dim the bedroom lights to {level} percent" for level in range(1, 17)]
+    asks = [f"dim the lights in the bedroom to {level} percent" for level in range(1, 17)]
     with ThreadPoolExecutor(16) as pool:
         observed = [result[0] for result in pool.map(run, asks)]
     assert observed == [[f"bedroom is at {level}"] for level in range(1, 17)]

@@ -133,7 +133,7 @@ fn formats() -> Vec<Case> {
         "no_parameters",
     ];
     let queries = [
-        "dim the bedroom lights to 30 percent",
+        "dim the lights in the bedroom to 30 percent",
         "set a timer for 10 minutes",
         "Ünïcode – 日本語 🎈",
         "stop the music",
@@ -274,7 +274,7 @@ fn wrong_tools() -> Vec<Case> {
 }
 
 fn reuse() -> Vec<Case> {
-    ["dim the bedroom lights to 30 percent", "how are you", "Ünïcode"]
+    ["dim the lights in the bedroom to 30 percent", "how are you", "Ünïcode"]
         .into_iter()
         .map(|query| Case {
             repeat: 1000,
