@@ -115,7 +115,7 @@ test('integers keep all their digits', async () => {
       parameters: { type: 'object', properties: { id: { type: 'integer' } }, required: ['id'] },
     },
   ])
-  const decision = await tools.decide('get order 9007199254740993', ANY)
+  const decision = await tools.decide('get the order with the id 9007199254740993', ANY)
   assert.deepEqual(decision.calls, [{ name: 'get_order', arguments: { id: 9007199254740993n } }])
 })
 
