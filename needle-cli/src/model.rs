@@ -33,7 +33,7 @@ impl ModelOption {
                 checkpoint.calibration = None;
                 Ok(Model::from_checkpoint(&checkpoint)?)
             }
-            None => embedded(),
+            None => Ok(embedded()?.with_calibration(None)),
         }
     }
 }

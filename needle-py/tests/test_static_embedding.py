@@ -55,6 +55,11 @@ def test_means_point_where_the_teachers_embeddings_do(run, data):
     assert found > 0.7
 
 
+def test_a_teacher_that_is_not_there_is_refused_with_a_remedy(tmp_path):
+    with pytest.raises(ValueError, match="give one that holds a sentence-embedding model"):
+        static_embedding.sentence_transformer(tmp_path / "none")
+
+
 def test_the_engine_reads_it_from_the_bundle(run, pieces, tmp_path):
     config = Config(vocab_size=pieces.get_vocab_size(), **SIZES)
     write_bundle(San(config), run, tmp_path / "with")

@@ -49,7 +49,7 @@ pub struct ModelConfig {
     /// Base of the rotary frequencies.
     #[serde(default = "default_rope_theta")]
     pub rope_theta: f32,
-    /// Width of the retrieval embedding.
+    /// Width of the contrastive head's embedding, C.
     pub contrastive_dim: usize,
     /// Longest encoder sequence the checkpoint was trained for (one segment in the isolated layout).
     #[serde(default = "default_max_seq_len")]

@@ -161,7 +161,7 @@ impl Constraint {
         self.tool
     }
 
-    /// Where the choice of a name stands: each tool that is left, by the token that leads on to it.
+    /// At the choice of a name, each tool that is left: the token that leads on to it, and its index. Elsewhere none.
     pub fn tools_left(&self) -> Vec<(TokenId, usize)> {
         match &self.state {
             State::Name { taken } => names::prospects(self.tools.iter().map(ToolGrammar::path), taken),
@@ -169,7 +169,7 @@ impl Constraint {
         }
     }
 
-    /// The token that leads to a call, where the choice is between that and none.
+    /// At the opening, the token that leads to a call.
     pub fn token_of_calling(&self) -> Option<TokenId> {
         match &self.state {
             State::Opening { taken } => names::prospects(self.opening.iter().map(Vec::as_slice), taken)

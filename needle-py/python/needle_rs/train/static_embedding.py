@@ -33,8 +33,17 @@ Teacher = Callable[[list[str]], Tensor]
 
 
 def sentence_transformer(folder: Path) -> Teacher:
-    """A teacher from a folder that the sentence-transformers package can open."""
-    from sentence_transformers import SentenceTransformer
+    """A teacher from a folder that the sentence-transformers package can open.
+
+    Raises:
+        ValueError: if there is no such folder, or the package is not installed.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder; give one that holds a sentence-embedding model")
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise ValueError(f"distil needs sentence-transformers (pip install sentence-transformers): {error}") from None
 
     model = SentenceTransformer(str(folder), model_kwargs={"dtype": torch.bfloat16})
     model.max_seq_length = TEACHER_TOKENS
