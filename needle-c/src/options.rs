@@ -13,7 +13,7 @@ pub const NDL_MODEL_THRESHOLD: f32 = -1.0;
 /// In ndl_options: no deadline.
 pub const NDL_NO_DEADLINE: u64 = u64::MAX;
 
-/// What to do with string arguments that the query does not contain.
+/// What to do with arguments that the query does not contain.
 #[repr(i32)]
 #[derive(Clone, Copy)]
 pub enum ndl_grounding {

@@ -12,7 +12,7 @@
 //! | `name_surprise` | surprise of all choices of tool names | 0 |
 //! | `argument_surprise` | surprise of all choices of arguments | 0 |
 //! | `retrieval_margin` | cosine of the chosen tools (the least; of the best candidate in a refusal) minus that of the best tool that retrieval left out | 1 |
-//! | `ungrounded_arguments` | free string arguments that are not in the query, at most 4 | 0 |
+//! | `ungrounded_arguments` | arguments that are not in the query (see [`crate::grounding`]), at most 4 | 0 |
 //! | `log_calls` | ln(1 + number of calls) | 0 |
 //! | `surprise` | surprise of all choices | 0 |
 //! | `refused_similarity` | in a refusal, the best cosine of a tool's static embedding with the query's | 0 |
@@ -61,7 +61,7 @@ impl TryFrom<f32> for Confidence {
 pub struct Circumstances {
     /// Number of calls in the answer; 0 is a refusal.
     pub calls: usize,
-    /// Free string arguments that are not in the query.
+    /// Arguments that are not in the query.
     pub ungrounded: usize,
     /// See the module's table; `None` if retrieval left no tool out.
     pub retrieval_margin: Option<f32>,

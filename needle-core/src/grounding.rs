@@ -1,27 +1,32 @@
-//! Which string arguments the query does not contain.
+//! Which arguments the query does not contain.
 //!
 //! A small model may write a value that nobody said. Numbers, booleans and enumerated strings are often derived
-//! ("half an hour" is 30), so only free strings are looked at: those whose schema has no `enum` or `const`.
+//! ("half an hour" is 30), so only free strings are looked at, those whose schema has no `enum` or `const`, and
+//! numbers that were cut out of a longer one.
 
 use serde_json::Value;
 
 use crate::call::ToolCall;
 
-/// A string argument that the query does not contain.
+/// An argument that the query does not contain.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct UngroundedArgument {
     /// Index of the call.
     pub call: usize,
     /// JSON pointer into its arguments.
     pub pointer: String,
-    /// The value.
+    /// The value; a number as its digits.
     pub value: String,
 }
 
 /// Subschemas looked at for one value; a schema with more alternatives is looked at in part.
 const MAX_SUBSCHEMAS: usize = 256;
 
-/// Free strings among a call's arguments that are not literally in the query.
+/// Digits from which on a number is copied, not derived: fewer may be the hour of "0830" or the year of "20260101".
+const COPIED_DIGITS: usize = 5;
+
+/// Free strings among a call's arguments that are not literally in the query, and numbers that are only part of a longer
+/// one there.
 ///
 /// Letter case, runs of white space, and punctuation at both ends of the value do not count.
 /// `call` is the call's index for the report, `schema` the tool's parameters.
@@ -29,13 +34,32 @@ pub fn ungrounded(query: &str, call: usize, arguments: &ToolCall, schema: &Value
     let query = folded(query);
     let mut found = Vec::new();
     let value = Value::Object(arguments.arguments.clone());
-    walk(schema, &[schema], &value, &mut String::new(), &mut |pointer, text| {
+    walk(schema, &[schema], &value, &mut String::new(), &mut |pointer, value| {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
         let wanted = folded(text.trim_matches(|c: char| !c.is_alphanumeric()));
-        if !query.contains(&wanted) {
-            found.push(UngroundedArgument { call, pointer: pointer.into(), value: text.into() });
+        let is_cut = query.contains(&wanted) && !stands_whole(&query, &wanted);
+        let is_missing = match value {
+            Value::String(_) => is_cut || !query.contains(&wanted),
+            _ => is_cut && wanted.len() >= COPIED_DIGITS,
+        };
+        if is_missing {
+            found.push(UngroundedArgument { call, pointer: pointer.into(), value: text });
         }
     });
     found
+}
+
+/// Whether `wanted` is somewhere in `query` without cutting a run of digits.
+fn stands_whole(query: &str, wanted: &str) -> bool {
+    let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let (opens, closes) = (is_digit(wanted.chars().next()), is_digit(wanted.chars().next_back()));
+    query.match_indices(wanted).any(|(start, _)| {
+        let (before, after) = (&query[..start], &query[start + wanted.len()..]);
+        !(opens && is_digit(before.chars().next_back()) || closes && is_digit(after.chars().next()))
+    })
 }
 
 /// Lower case, with every run of white space one space.
@@ -43,7 +67,7 @@ fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// Reports every free string in `value`, which stands where `schemas` (alternatives) apply.
+/// Reports every free string and every number in `value`, which stands where `schemas` (alternatives) apply.
 ///
 /// The recursion follows the value, whose depth JSON's reader has bounded.
 fn walk(
@@ -51,17 +75,17 @@ fn walk(
     schemas: &[&Value],
     value: &Value,
     pointer: &mut String,
-    report: &mut dyn FnMut(&str, &str),
+    report: &mut dyn FnMut(&str, &Value),
 ) {
     let schemas = expanded(root, schemas);
     match value {
-        Value::String(text) => {
+        Value::String(_) | Value::Number(_) => {
             let enumerated = schemas.iter().any(|schema| {
                 schema.get("const") == Some(value)
                     || schema.get("enum").and_then(Value::as_array).is_some_and(|all| all.contains(value))
             });
             if !enumerated {
-                report(pointer, text);
+                report(pointer, value);
             }
         }
         Value::Object(members) => {
@@ -96,7 +120,7 @@ fn walk(
                 pointer.truncate(length);
             }
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Null | Value::Bool(_) => {}
     }
 }
 
@@ -151,6 +175,18 @@ mod tests {
             ),
             ["/city", "/tags/2", "/at/in/a~1b"]
         );
+    }
+
+    #[test]
+    fn numbers_that_are_part_of_a_longer_one_are_reported() {
+        let schema = r#"{"properties": {"order": {"type": "integer"}, "id": {"type": "string"},
+            "hour": {"type": "integer"}, "level": {"enum": [90071]}}}"#;
+        let query = "order 9007199254740993 of 12345 at 0830, ref b42";
+        let cut = r#"{"order":90071992,"id":"9007199","hour":8,"level":90071}"#;
+        assert_eq!(pointers(query, cut, schema), ["/order", "/id"]);
+        let whole = r#"{"order":9007199254740993,"id":"42","hour":30}"#;
+        assert_eq!(pointers(query, whole, schema), [""; 0]);
+        assert_eq!(pointers(query, r#"{"order":12345,"hour":77777}"#, schema), [""; 0]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ export interface Call {
   arguments: Record<string, unknown>
 }
 
-/** A string argument that the query does not contain. */
+/** An argument that the query does not contain. */
 export interface Ungrounded {
   /** Index of the call. */
   call: number

@@ -8,7 +8,7 @@ export interface Options {
   maxOutputTokens?: number
   /** Time for one decision in milliseconds; running out is an error. */
   deadlineMs?: number
-  /** What to do with string arguments that the query does not contain. */
+  /** What to do with arguments that the query does not contain. */
   grounding?: 'off' | 'report' | 'enforce'
   /** Most tools that take part in one decision; of more, this many are retrieved. */
   maxCandidates?: number

@@ -21,7 +21,7 @@ export interface Policy {
   never?: string[]
   /** What to do when some tools are the provider's own. */
   providerTools?: 'hand_off' | 'ignore'
-  /** What to do with string arguments that the query does not contain. */
+  /** What to do with arguments that the query does not contain. */
   grounding?: 'off' | 'report' | 'enforce'
   maxCalls?: number
   maxOutputTokens?: number

@@ -55,7 +55,7 @@ pub(crate) struct DecisionOptions {
     /// Confidence below which a call becomes a hand-off, 0 to 1; by default the model's own
     #[arg(long, value_name = "NUMBER")]
     threshold: Option<f32>,
-    /// What to do with string arguments that the query does not contain
+    /// What to do with arguments that the query does not contain
     #[arg(long, value_enum, default_value_t = GroundingOption::Report)]
     grounding: GroundingOption,
     /// Most calls in one answer

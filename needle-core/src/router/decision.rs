@@ -24,7 +24,7 @@ pub enum HandoffReason {
     InputTooLong,
     /// The query is empty.
     NotAUserTurn,
-    /// With [`super::Grounding::Enforce`]: a string argument is not in the query.
+    /// With [`super::Grounding::Enforce`]: an argument is not in the query.
     UngroundedArguments,
     /// The answer did not end within `max_output_tokens`.
     OutputLimit,
@@ -95,7 +95,7 @@ pub enum Decision {
         calls: Vec<ToolCall>,
         /// Probability that all of it is right; none without calibration.
         confidence: Option<Confidence>,
-        /// String arguments that the query does not contain.
+        /// Arguments that the query does not contain.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         ungrounded: Vec<UngroundedArgument>,
         /// Where the time went.
@@ -112,7 +112,7 @@ pub enum Decision {
         confidence: Option<Confidence>,
         /// The calls that the model would have made, if they could be read; never make them unseen.
         suppressed_calls: Vec<ToolCall>,
-        /// String arguments that the query does not contain.
+        /// Arguments that the query does not contain.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         ungrounded: Vec<UngroundedArgument>,
         /// Where the time went.

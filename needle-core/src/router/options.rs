@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// What to do with string arguments that the query does not contain.
+/// What to do with arguments that the query does not contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Grounding {
@@ -34,7 +34,7 @@ pub struct Options {
     pub max_output_tokens: usize,
     /// Time for one decision in milliseconds, looked at between steps; running out is an error.
     pub deadline_ms: Option<u64>,
-    /// What to do with string arguments that the query does not contain.
+    /// What to do with arguments that the query does not contain.
     pub grounding: Grounding,
     /// Most tools that take part in one decision; of a larger catalogue, this many are retrieved.
     #[schemars(range(min = 1, max = 1024))]

@@ -36,7 +36,7 @@ pub struct Policy {
     pub never: Vec<String>,
     /// What to do when some tools are the provider's own.
     pub provider_tools: ProviderTools,
-    /// What to do with string arguments that the query does not contain.
+    /// What to do with arguments that the query does not contain.
     pub grounding: Grounding,
     /// Most calls in one answer; more is a hand-off with `multi_step`.
     #[schemars(range(min = 1, max = 64))]

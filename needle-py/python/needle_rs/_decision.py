@@ -36,7 +36,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Ungrounded:
-    """A string argument that the query does not contain."""
+    """An argument that the query does not contain."""
 
     call: int
     pointer: str

@@ -2,6 +2,7 @@
 
 python -m needle_rs.train tokenizer --data ../shared/data --out runs/default
 python -m needle_rs.train train     --data ../shared/data --out runs/default --own_templates models/templates
+python -m needle_rs.train start     models/default --out runs/own
 python -m needle_rs.train merge     runs/default runs/second
 python -m needle_rs.train grow      runs/default --out runs/deeper --num_encoder_layers 9 --num_decoder_layers 6
 python -m needle_rs.train distil    teacher --data ../shared/data --out runs/default --own_templates models/templates
@@ -22,6 +23,7 @@ from .export import write_bundle
 from .grow import grow
 from .merge import merge
 from .model import Config
+from .start import start
 from .trainer import Data, Settings, load_average, read_checkpoint, train, write_checkpoint
 
 
@@ -60,12 +62,19 @@ PRESETS: dict[str, dict] = {
 
 
 def run_train(args: argparse.Namespace) -> None:
-    preset = PRESETS[args.preset]
+    checkpoint = args.out / "checkpoint.pt"
+    # A run that goes on keeps its sizes unless others are asked for, which `train` refuses.
+    sizes = read_checkpoint(checkpoint)["config"] if checkpoint.exists() and not args.preset else {}
+    preset = PRESETS[args.preset or "mini"]
 
     def build(source: type):
-        return source(**{k: v for k, v in preset.items() if hasattr(source, k)} | _given(args, source))
+        return source(**{k: v for k, v in (sizes | preset).items() if hasattr(source, k)} | _given(args, source))
 
     train(build(Settings), build(Config))
+
+
+def run_start(args: argparse.Namespace) -> None:
+    start(args.from_bundle, args.out)
 
 
 def run_export(args: argparse.Namespace) -> None:
@@ -128,7 +137,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--vocab_size", type=int, default=Config.vocab_size)
     sub.add_argument("--seed", type=int, default=Settings.seed, help="of the split that keeps dev rows out")
     sub = command("train", run_train, "train, or resume the run that --out holds")
-    sub.add_argument("--preset", choices=PRESETS, default="mini", help="sizes and settings that are not given")
+    sub.add_argument("--preset", choices=PRESETS, help="sizes and settings that are not given; mini for a new run")
     sub.add_argument("--warm_start", type=Path, help="folder of a sentence-embedding model for the first embedding")
     sub.add_argument("--own_templates", type=Path, help="folder of more templates, all of them for training")
     sub.add_argument("--device", help="such as cuda; by default a GPU if there is one")
@@ -136,6 +145,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--minutes", type=float, help="budget of training time; the learning rate's schedule fits it")
     _add_fields(sub.add_argument_group("settings"), Settings)
     _add_fields(sub.add_argument_group("sizes"), Config)
+    sub = command("start", run_start, "a run that goes on from a bundle, such as the shipped model", data=False)
+    sub.add_argument("from_bundle", type=Path, metavar="BUNDLE", help="folder of the bundle, in int8 or f32")
     sub = command("export", run_export, "write the averaged weights as a bundle that the engine opens", data=False)
     sub.add_argument("--bundle", type=Path, required=True)
     sub.add_argument("--float", action="store_true", help="keep f32 instead of int8")
