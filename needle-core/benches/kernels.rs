@@ -5,7 +5,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use half::f16;
 use ndarray::{Array2, s};
-use needle_core::kernels::{Activations, Bits, Isa, PackedMatrix, matmul_packed, matmul_transposed};
+use needle_core::kernels::{Activations, Bits, Isa, PackedMatrix, Scaling, matmul_packed, matmul_transposed};
 
 const WIDTH: usize = 512;
 
@@ -21,10 +21,12 @@ fn kernels(criterion: &mut Criterion) {
         group.bench_function("f32 matrixmultiply", |bencher| {
             bencher.iter(|| matmul_transposed(&x, &dense, &mut out));
         });
-        let mut activations = Activations::default();
-        activations.quantise(&x);
-        group.bench_function("quantise rows", |bencher| bencher.iter(|| activations.quantise(&x)));
-        for (bits, bytes) in [(Bits::Eight, WIDTH * WIDTH), (Bits::Four, WIDTH * WIDTH / 2)] {
+        for (bits, scaling) in [(Bits::Eight, Scaling::Row), (Bits::Four, Scaling::Group)] {
+            let mut activations = Activations::default();
+            group.bench_function(format!("quantise, {scaling:?}"), |bencher| {
+                bencher.iter(|| activations.quantise(&x, scaling));
+            });
+            let bytes = if bits == Bits::Eight { WIDTH * WIDTH } else { WIDTH * WIDTH / 2 };
             let values: Vec<u8> = (0..=255).cycle().take(bytes).collect();
             for isa in Isa::available() {
                 let w = PackedMatrix::pack(bits, [WIDTH, WIDTH], &values, &scales, isa).unwrap();

@@ -17,7 +17,8 @@ use ndarray::ArrayRef1;
 pub(crate) use dense::sum_of_squares;
 pub use dense::{dot, matmul_add, matmul_transposed};
 pub use pool::Pool;
-pub use quantised::{Activations, Bits, Isa, PackedMatrix, dot_packed, matmul_packed, unpack_row};
+pub use quantised::{Activations, Bits, Isa, PackedMatrix, Scaling, dot_packed, matmul_packed, unpack_row};
+pub(crate) use softmax::exponentiate;
 pub use softmax::softmax;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use wide::has_avx512;

@@ -11,11 +11,17 @@ use super::with_slice;
 /// Subtracting the maximum first keeps every exponent at or below 0, so nothing overflows. `scale` must be
 /// positive: the largest score is then the largest exponent as well.
 pub fn softmax(scores: &mut ArrayRef1<f32>, scale: f32) {
-    with_slice(scores, |scores| in_place(scores, scale));
+    with_slice(scores, |scores| {
+        let inverse = 1.0 / exponentiate(scores, scale);
+        for score in scores {
+            *score *= inverse;
+        }
+    });
 }
 
 wide! {
-    fn in_place(scores: &mut [f32], scale: f32) {
+    /// Replaces scores by `exp(scale · (s - max))` and returns their sum: a softmax that is not divided by it yet.
+    pub(crate) fn exponentiate(scores: &mut [f32], scale: f32) -> f32 {
         let mut largest = [f32::NEG_INFINITY; LANES];
         let (blocks, rest) = scores.as_chunks::<LANES>();
         for block in blocks {
@@ -37,10 +43,7 @@ wide! {
             *score = exp((*score - max) * scale);
             *sum += *score;
         }
-        let inverse = 1.0 / sums.iter().sum::<f32>();
-        for score in scores {
-            *score *= inverse;
-        }
+        sums.iter().sum()
     }
 }
 

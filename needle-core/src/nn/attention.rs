@@ -8,7 +8,7 @@ use super::network::Network;
 use super::norm::ZcRmsNorm;
 use super::rope::Rotation;
 use super::scratch::{Buffers, HeadScratch};
-use crate::kernels::{self, Activations};
+use crate::kernels::{self, Activations, Scaling};
 
 /// Queries whose scores are held at once: bounds a head's scores to 64·S values and keeps them near the CPU.
 const QUERY_BLOCK: usize = 64;
@@ -177,7 +177,7 @@ impl Head {
     ) {
         let (block, shared) = (queries.nrows(), queries.ncols() / self.width);
         let own = self.index * self.width..(self.index + 1) * self.width;
-        let ([mut rows, mut scores, mut product], activations) =
+        let ([mut rows, mut scores, mut product, mut sums], activations) =
             scratch.buffers(block * shared, self.total, self.width);
         // One row per query and head, so that every key that is read serves all of them: head 0's rows first.
         let by_head = queries.axis_chunks_iter(Axis(1), self.width);
@@ -185,7 +185,7 @@ impl Head {
             rows.assign(&queries);
         }
         if pieces.clone().any(|piece| matches!(piece, KvView::Packed(_))) {
-            activations.quantise(&rows);
+            activations.quantise(&rows, Scaling::Row);
         }
         for_each_piece(pieces.clone(), |columns, piece| {
             let mut scores = scores.slice_mut(s![.., columns]);
@@ -199,13 +199,16 @@ impl Head {
             }
         });
         let scale = 1.0 / (self.width as f32).sqrt();
-        for (row, mut scores) in scores.outer_iter_mut().enumerate() {
+        for (row, (mut scores, sum)) in scores.outer_iter_mut().zip(&mut sums).enumerate() {
             let seen = match self.visible {
                 Visible::All => self.total,
                 Visible::Causal => self.total - hidden - (block - 1 - row % block),
             };
-            kernels::softmax(&mut scores.slice_mut(s![..seen]), scale);
-            scores.slice_mut(s![seen..]).fill(0.0);
+            kernels::with_slice(&mut scores, |scores| {
+                let (seen, unseen) = scores.split_at_mut(seen);
+                *sum = kernels::exponentiate(seen, scale);
+                unseen.fill(0.0);
+            });
         }
         rows.fill(0.0);
         for_each_piece(pieces, |columns, piece| {
@@ -215,12 +218,15 @@ impl Head {
                     kernels::matmul_add(&weights, &values.slice(s![.., own.clone()]), &mut rows);
                 }
                 KvView::Packed(packed) => {
-                    activations.quantise(&weights);
+                    activations.quantise(&weights, Scaling::Group);
                     kernels::matmul_packed(activations, &packed.heads[self.index].values, 0, &mut product);
                     rows += &product;
                 }
             }
         });
+        // The sums that a softmax divides by are divided by here, where there are fewer numbers. Without keys they are 0.
+        sums.mapv_inplace(|sum| if sum == 0.0 { 0.0 } else { 1.0 / sum });
+        rows *= &sums;
         let by_head = out.axis_chunks_iter_mut(Axis(1), self.width);
         for (rows, mut out) in rows.axis_chunks_iter(Axis(0), block).zip(by_head) {
             out.assign(&rows);

@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::attention::Heads;
 use super::network::Network;
-use crate::kernels::{Isa, PackedMatrix};
+use crate::kernels::{Isa, PackedMatrix, Scaling};
 
 /// Keys and values of S positions, computed once: keys after their norm and rotation.
 #[derive(Clone, Debug)]
@@ -18,7 +18,8 @@ pub struct KeyValues {
 pub enum FixedKv {
     /// As computed.
     Dense(KeyValues),
-    /// Quantised in groups of 32, a quarter of the size: keys along E, values along the positions.
+    /// Quantised, a quarter of the size: keys with a scale each, values in groups of 32 along the positions, as the weights
+    /// of attention are.
     Packed(PackedKv),
 }
 
@@ -90,8 +91,8 @@ impl KeyValues {
         let items = packed.iter_mut().zip(keys.zip(values));
         network.for_each(2 * WORK * self.keys.len(), items, |(packed, (keys, values))| {
             *packed = Some(PackedHead {
-                keys: PackedMatrix::quantise(&keys, isa),
-                values: PackedMatrix::quantise(&values.t(), isa),
+                keys: PackedMatrix::quantise(&keys, Scaling::Row, isa),
+                values: PackedMatrix::quantise(&values.t(), Scaling::Group, isa),
             });
         });
         FixedKv::Packed(PackedKv { heads: packed.into_iter().flatten().collect(), len: self.keys.nrows() })

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayViewMut2, Axis};
 
 use super::network::Network;
-use crate::kernels::{self, Activations, PackedMatrix};
+use crate::kernels::{self, Activations, PackedMatrix, Scaling};
 
 /// `y = W x`, without bias.
 #[derive(Clone, Debug)]
@@ -20,6 +20,14 @@ impl Linear {
         match self {
             Self::Dense(weight) => weight.nrows(),
             Self::Packed(weight) => weight.outputs(),
+        }
+    }
+
+    /// How the activations are scaled that it takes, if it takes quantised ones.
+    fn scaling(&self) -> Option<Scaling> {
+        match self {
+            Self::Dense(_) => None,
+            Self::Packed(weight) => Some(weight.scaling()),
         }
     }
 
@@ -40,7 +48,7 @@ impl Linear {
             Self::Dense(weight) => outputs.map(|output| kernels::dot(&weight.row(output), x)).collect(),
             Self::Packed(weight) => {
                 let mut activations = Activations::default();
-                activations.quantise(&x.view().insert_axis(Axis(0)));
+                activations.quantise(&x.view().insert_axis(Axis(0)), weight.scaling());
                 outputs.map(|output| kernels::dot_packed(&activations, weight, output)).collect()
             }
         }
@@ -68,16 +76,24 @@ pub(crate) fn project<const N: usize>(
     activations: &mut Activations,
     targets: [(&Linear, ArrayViewMut2<'_, f32>); N],
 ) {
-    if targets.iter().any(|(linear, _)| matches!(linear, Linear::Packed(_))) {
-        activations.quantise(x);
-    }
-    let activations = &*activations;
-    if network.threads() == 1 {
+    let scaling = targets[0].0.scaling();
+    // A file may store neighbours differently; nobody's does, so that is not made fast.
+    let is_mixed = targets.iter().any(|(linear, _)| linear.scaling() != scaling);
+    if network.threads() == 1 || is_mixed {
+        let mut quantised = None;
         for (linear, mut out) in targets {
+            if let Some(scaling) = linear.scaling().filter(|&scaling| quantised != Some(scaling)) {
+                activations.quantise(x, scaling);
+                quantised = Some(scaling);
+            }
             linear.part(x, activations, 0, &mut out);
         }
         return;
     }
+    if let Some(scaling) = scaling {
+        activations.quantise(x, scaling);
+    }
+    let activations = &*activations;
     let outputs: usize = targets.iter().map(|(linear, _)| linear.outputs()).sum();
     // Whole pairs of the kernels' panels; f32 is split the same way.
     let width = outputs.div_ceil(network.threads()).next_multiple_of(32);

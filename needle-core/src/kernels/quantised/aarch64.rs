@@ -12,9 +12,9 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::arch::is_aarch64_feature_detected;
 
-use super::activations::{Group, LIMIT, STEP, STEPS};
+use super::activations::{LIMIT, STEP};
 use super::packed::{Bits, Block, PANEL};
-use super::work::Work;
+use super::work::{Quads, Work};
 use super::{Isa, Tile};
 use crate::checkpoint::GROUP;
 
@@ -29,38 +29,48 @@ pub(super) fn available() -> impl Iterator<Item = Isa> {
         .filter_map(|(present, isa)| present.then_some(isa))
 }
 
-/// Quantises groups; gives the bits of [`Group::of`] for numbers that are finite.
-pub(super) fn quantise_groups(values: &[[f32; GROUP]], groups: &mut [Group]) -> bool {
-    for (values, group) in values.iter().zip(groups) {
+/// Quantises groups; gives the bits of the plain form for numbers that are finite.
+pub(super) fn quantise_groups(
+    x: &[[f32; GROUP]],
+    values: &mut [[i8; GROUP]],
+    sums: &mut [i32],
+    scales: &mut [f32],
+) -> bool {
+    for (((x, values), sum), scale) in x.iter().zip(values).zip(sums).zip(scales) {
         // SAFETY: every aarch64 processor that Rust's targets name has NEON.
-        unsafe { quantise_group(values, group) };
+        (*scale, *sum) = unsafe { quantise(x, values) };
     }
     true
 }
 
+/// Quantises a row as [`quantise_groups`] does a group, if it is a whole number of steps.
+pub(super) fn quantise_row(row: &[f32], values: &mut [i8]) -> Option<(f32, i32)> {
+    // SAFETY: every aarch64 processor that Rust's targets name has NEON.
+    row.len().is_multiple_of(STEP).then(|| unsafe { quantise(row, values) })
+}
+
+/// Quantises whole steps; their scale and the values' sum.
 #[target_feature(enable = "neon")]
-fn quantise_group(values: &[f32; GROUP], group: &mut Group) {
-    let (quarters, _) = values.as_chunks::<STEP>();
-    let mut numbers = [vdupq_n_f32(0.0); STEPS];
-    let mut largest = numbers[0];
-    for (number, quarter) in numbers.iter_mut().zip(quarters) {
-        // SAFETY: four f32 are one register.
-        *number = unsafe { vld1q_f32(quarter.as_ptr()) };
-        largest = vmaxq_f32(largest, vabsq_f32(*number));
+fn quantise(x: &[f32], values: &mut [i8]) -> (f32, i32) {
+    let (quarters, _) = x.as_chunks::<STEP>();
+    // SAFETY: four f32 are one register.
+    let load = |quarter: &[f32; STEP]| unsafe { vld1q_f32(quarter.as_ptr()) };
+    let mut largest = vdupq_n_f32(0.0);
+    for quarter in quarters {
+        largest = vmaxq_f32(largest, vabsq_f32(load(quarter)));
     }
     let largest = vmaxvq_f32(largest);
     let inverse = if largest > 0.0 { LIMIT / largest } else { 0.0 };
     let mut sum = vdupq_n_s32(0);
-    for (number, quad) in numbers.into_iter().zip(&mut group.quads) {
+    for (quarter, values) in quarters.iter().zip(values.as_chunks_mut::<STEP>().0) {
         // To the nearest, ties to even.
-        let rounded = vcvtnq_s32_f32(vmulq_n_f32(number, inverse));
+        let rounded = vcvtnq_s32_f32(vmulq_n_f32(load(quarter), inverse));
         sum = vaddq_s32(sum, rounded);
         let halves = vmovn_s32(rounded);
         let bytes = vmovn_s16(vcombine_s16(halves, halves));
-        *quad = vget_lane_s32::<0>(vreinterpret_s32_s8(bytes));
+        *values = vget_lane_s32::<0>(vreinterpret_s32_s8(bytes)).to_le_bytes().map(u8::cast_signed);
     }
-    group.scale = largest * (1.0 / LIMIT);
-    group.sum = vaddvq_s32(sum);
+    (largest * (1.0 / LIMIT), vaddvq_s32(sum))
 }
 
 impl Work<'_> {
@@ -84,21 +94,23 @@ macro_rules! kernel {
             #[target_feature(enable = $features)]
             fn $name<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
-                let rows = self.rows::<R>();
+                let (rows, steps) = (self.rows::<R>(), self.panels.steps());
                 for panel in 0..self.panels.len() {
                     let mut total = [[vdupq_n_f32(0.0); QUARTERS]; R];
                     let (blocks, scales) = self.panels.panel(panel);
-                    let groups = blocks.chunks_exact(bits.blocks()).zip(scales);
+                    let groups = blocks.chunks_exact(steps / bits.steps()).zip(scales);
                     for (group, (blocks, scales)) in groups.enumerate() {
                         let offset = if EIGHT { 0 } else { bits.offset() };
                         let mut sum: [[int32x4_t; QUARTERS]; R] =
-                            std::array::from_fn(|r| [vdupq_n_s32(-offset * rows[r][group].sum); QUARTERS]);
-                        let per_block = STEPS / bits.blocks();
+                            std::array::from_fn(|r| [vdupq_n_s32(-offset * rows[r].sums[group]); QUARTERS]);
+                        let per_block = bits.steps();
+                        let quads = rows.map(|row| Quads::new(row, group * steps, steps));
                         for (index, block) in blocks.iter().enumerate() {
                             for part in 0..per_block {
                                 let weights = load::<EIGHT>(block, part);
                                 for r in 0..R {
-                                    let x = vdupq_n_s32(rows[r][group].quads[per_block * index + part]);
+                                    // SAFETY: `blocks` holds as many steps as `quads`.
+                                    let x = vdupq_n_s32(unsafe { quads[r].at(per_block * index + part) });
                                     for (sum, weights) in sum[r].iter_mut().zip(weights) {
                                         *sum = $dot(*sum, weights, vreinterpretq_s8_s32(x));
                                     }
@@ -107,7 +119,7 @@ macro_rules! kernel {
                         }
                         let scales = load_scales(scales);
                         for r in 0..R {
-                            let x_scale = vdupq_n_f32(rows[r][group].scale);
+                            let x_scale = vdupq_n_f32(rows[r].scales[group]);
                             for ((total, sum), scale) in total[r].iter_mut().zip(sum[r]).zip(scales) {
                                 let scaled = vmulq_f32(vcvtq_f32_s32(sum), x_scale);
                                 *total = vfmaq_f32(*total, scaled, scale);

@@ -1,8 +1,12 @@
-//! Rows of activations as int8, with a scale for each group of 32 values.
+//! Rows of activations as int8, with a scale for each row or for each group of 32 values.
+
+use std::ops::Range;
+use std::slice::from_mut;
 
 use ndarray::{ArrayRef1, ArrayRef2};
 
 use crate::checkpoint::GROUP;
+use crate::kernels::wide;
 
 /// Largest magnitude of a quantised activation; the range is symmetric so that no product of two overflows.
 pub(super) const LIMIT: f32 = 127.0;
@@ -10,38 +14,64 @@ pub(super) const LIMIT: f32 = 127.0;
 /// Inputs in one step of a kernel: four int8 values, the unit of the dot-product instructions.
 pub(super) const STEP: usize = 4;
 
-/// Steps in a group of inputs that share a weight's scale.
-pub(super) const STEPS: usize = GROUP / STEP;
+/// Which values of a row share a scale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scaling {
+    /// All of them, so that a sum of products stays an integer to its end.
+    #[default]
+    Row,
+    /// 32 consecutive ones: for four bits, and for the weights of attention, which differ by orders of magnitude.
+    Group,
+}
 
-/// Rows (N, I) quantised in groups of 32: `q = round(x / scale)` with `scale = max|x| / 127` of the group.
+impl Scaling {
+    /// Scales of a row of so many inputs, a multiple of 32.
+    pub(super) fn groups(self, inputs: usize) -> usize {
+        match self {
+            Self::Row => 1,
+            Self::Group => inputs / GROUP,
+        }
+    }
+}
+
+/// Rows (N, I) quantised to `q = round(x / scale)` with `scale = max|x| / 127` over the values that share it.
 #[derive(Clone, Debug, Default)]
 pub struct Activations {
-    groups: Vec<Group>, // (N, I / 32)
+    values: Vec<i8>,  // (N, I)
+    sums: Vec<i32>,   // (N, groups): of the values, which undo the offset of unsigned weights
+    scales: Vec<f32>, // (N, groups)
+    scaling: Scaling,
     rows: usize,
     inputs: usize,
 }
 
-/// 32 consecutive values of a row.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Group {
-    /// Four values to a number, the first in its lowest byte.
-    pub(super) quads: [i32; STEPS],
-    /// Sum of the values, which undoes the offset of unsigned weights.
-    pub(super) sum: i32,
-    pub(super) scale: f32,
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) values: &'a [i8],
+    pub(super) sums: &'a [i32],
+    pub(super) scales: &'a [f32],
 }
 
 impl Activations {
     /// Replaces the contents by the rows of `x` (N, I), filled up with zeros to a multiple of 32. Keeps its room.
-    pub fn quantise(&mut self, x: &ArrayRef2<f32>) {
+    pub fn quantise(&mut self, x: &ArrayRef2<f32>, scaling: Scaling) {
         self.inputs = x.ncols().next_multiple_of(GROUP);
         self.rows = x.nrows();
-        let width = self.inputs / GROUP;
-        self.groups.resize(width * self.rows, Group::default());
-        for (row, groups) in x.outer_iter().zip(self.groups.chunks_exact_mut(width.max(1))) {
-            match row.as_slice() {
-                Some(row) => quantise_row(row, groups),
-                None => quantise_strided(&row, groups),
+        self.scaling = scaling;
+        let groups = scaling.groups(self.inputs);
+        self.values.resize(self.inputs * self.rows, 0);
+        self.sums.resize(groups * self.rows, 0);
+        self.scales.resize(groups * self.rows, 0.0);
+        for (index, row) in x.outer_iter().enumerate() {
+            let values = &mut self.values[index * self.inputs..(index + 1) * self.inputs];
+            let own = index * groups..(index + 1) * groups;
+            let (sums, scales) = (&mut self.sums[own.clone()], &mut self.scales[own]);
+            match (scaling, row.as_slice()) {
+                (Scaling::Row, Some(row)) => (scales[0], sums[0]) = quantise_row(row, values),
+                (Scaling::Row, None) => (scales[0], sums[0]) = quantise_row(&row.to_vec(), values),
+                (Scaling::Group, Some(row)) => quantise_in_groups(row, values, sums, scales),
+                (Scaling::Group, None) => quantise_strided(&row, values, sums, scales),
             }
         }
     }
@@ -56,74 +86,113 @@ impl Activations {
         self.inputs
     }
 
-    /// The groups of one row.
-    pub(super) fn row(&self, row: usize) -> &[Group] {
-        let width = self.inputs / GROUP;
-        &self.groups[row * width..(row + 1) * width]
+    /// Which values share a scale.
+    pub fn scaling(&self) -> Scaling {
+        self.scaling
+    }
+
+    /// The values of some rows, one row after the other.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    pub(super) fn values(&self, rows: Range<usize>) -> &[i8] {
+        &self.values[rows.start * self.inputs..rows.end * self.inputs]
+    }
+
+    /// Sums and scales of some rows that have one each.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    pub(super) fn of_rows(&self, rows: Range<usize>) -> (&[i32], &[f32]) {
+        debug_assert_eq!(self.scaling, Scaling::Row);
+        (&self.sums[rows.clone()], &self.scales[rows])
+    }
+
+    /// One row.
+    pub(super) fn row(&self, row: usize) -> Row<'_> {
+        let groups = self.scaling.groups(self.inputs);
+        let own = row * groups..(row + 1) * groups;
+        Row {
+            values: &self.values[row * self.inputs..(row + 1) * self.inputs],
+            sums: &self.sums[own.clone()],
+            scales: &self.scales[own],
+        }
     }
 }
 
-/// Quantises a row of at most as many values as the groups hold; the rest is zeros.
-fn quantise_row(row: &[f32], groups: &mut [Group]) {
+/// Quantises a row of at most as many numbers as `values`; the rest of these is zeros. Its scale and their sum.
+fn quantise_row(row: &[f32], values: &mut [i8]) -> (f32, i32) {
+    let (values, rest) = values.split_at_mut(row.len());
+    rest.fill(0);
+    super::native::quantise_row(row, values).unwrap_or_else(|| quantise_row_plain(row, values))
+}
+
+wide! {
+    /// The plain form of quantising a row.
+    fn quantise_row_plain(row: &[f32], values: &mut [i8]) -> (f32, i32) {
+        let (largest, inverse) = range(row);
+        let mut sum = 0;
+        for (value, x) in values.iter_mut().zip(row) {
+            *value = round(x * inverse);
+            sum += i32::from(*value);
+        }
+        (largest * (1.0 / LIMIT), sum)
+    }
+}
+
+/// Quantises a row of at most as many numbers as `values`, group by group.
+fn quantise_in_groups(row: &[f32], values: &mut [i8], sums: &mut [i32], scales: &mut [f32]) {
     let (full, rest) = row.as_chunks::<GROUP>();
-    let (whole, padded) = groups.split_at_mut(full.len());
-    quantise_groups(full, whole);
-    if let Some(group) = padded.first_mut() {
-        let mut values = [0.0; GROUP];
-        values[..rest.len()].copy_from_slice(rest);
-        quantise_groups(&[values], std::slice::from_mut(group));
+    let (values, _) = values.as_chunks_mut::<GROUP>();
+    quantise_groups(full, values, sums, scales);
+    if !rest.is_empty() {
+        let mut padded = [0.0; GROUP];
+        padded[..rest.len()].copy_from_slice(rest);
+        let last = full.len();
+        quantise_groups(&[padded], &mut values[last..], &mut sums[last..], &mut scales[last..]);
     }
 }
 
-/// The same for a row whose values do not lie side by side.
-fn quantise_strided(row: &ArrayRef1<f32>, groups: &mut [Group]) {
+/// The same for a row whose numbers do not lie side by side.
+fn quantise_strided(row: &ArrayRef1<f32>, values: &mut [i8], sums: &mut [i32], scales: &mut [f32]) {
     let mut row = row.iter();
-    for group in groups {
-        let mut values = [0.0; GROUP];
+    for ((values, sum), scale) in values.as_chunks_mut::<GROUP>().0.iter_mut().zip(sums).zip(scales) {
+        let mut group = [0.0; GROUP];
         // The second iterator is asked only for places that there are, so no value is lost between groups.
-        values.iter_mut().zip(&mut row).for_each(|(value, x)| *value = *x);
-        quantise_groups(&[values], std::slice::from_mut(group));
+        group.iter_mut().zip(&mut row).for_each(|(value, x)| *value = *x);
+        quantise_groups(&[group], from_mut(values), from_mut(sum), from_mut(scale));
     }
 }
 
-fn quantise_groups(values: &[[f32; GROUP]], groups: &mut [Group]) {
-    if super::native::quantise_groups(values, groups) {
+fn quantise_groups(x: &[[f32; GROUP]], values: &mut [[i8; GROUP]], sums: &mut [i32], scales: &mut [f32]) {
+    if super::native::quantise_groups(x, values, sums, scales) {
         return;
     }
-    for (values, group) in values.iter().zip(groups) {
-        *group = Group::of(values);
+    for (((x, values), sum), scale) in x.iter().zip(values).zip(sums).zip(scales) {
+        (*scale, *sum) = quantise_group(x, values);
     }
 }
 
-impl Group {
-    pub(super) fn of(values: &[f32; GROUP]) -> Self {
-        let (scale, values) = quantise_group(values);
-        let mut sum = 0;
-        for value in values {
-            sum += i32::from(value);
-        }
-        let mut quads = [0; STEPS];
-        for (quad, bytes) in quads.iter_mut().zip(values.as_chunks::<STEP>().0) {
-            let [a, b, c, d] = *bytes;
-            *quad = i32::from_le_bytes([
-                a.cast_unsigned(),
-                b.cast_unsigned(),
-                c.cast_unsigned(),
-                d.cast_unsigned(),
-            ]);
-        }
-        Self { quads, sum, scale }
+/// The plain form of quantising one group; its scale and the values' sum.
+fn quantise_group(group: &[f32; GROUP], values: &mut [i8; GROUP]) -> (f32, i32) {
+    let (largest, inverse) = range(group);
+    let mut sum = 0;
+    for (value, x) in values.iter_mut().zip(group) {
+        *value = round(x * inverse);
+        sum += i32::from(*value);
     }
+    (largest * (1.0 / LIMIT), sum)
 }
 
-/// The scale of a group and its values.
-pub(super) fn quantise_group(group: &[f32; GROUP]) -> (f32, [i8; GROUP]) {
+/// The largest magnitude of some numbers, and the factor that makes it 127.
+#[inline(always)]
+fn range(x: &[f32]) -> (f32, f32) {
     // Sixteen running maxima, so that the loop is vectorised; the order does not change a maximum.
     let mut largest = [0.0_f32; 16];
-    for block in group.as_chunks::<16>().0 {
+    let (blocks, rest) = x.as_chunks::<16>();
+    for block in blocks {
         for (largest, x) in largest.iter_mut().zip(block) {
             *largest = larger(*largest, x.abs());
         }
+    }
+    for (largest, x) in largest.iter_mut().zip(rest) {
+        *largest = larger(*largest, x.abs());
     }
     // By halves, which takes four steps instead of sixteen.
     let mut width = largest.len() / 2;
@@ -134,15 +203,11 @@ pub(super) fn quantise_group(group: &[f32; GROUP]) -> (f32, [i8; GROUP]) {
         width /= 2;
     }
     let largest = largest[0];
-    let inverse = if largest > 0.0 { LIMIT / largest } else { 0.0 };
-    let mut values = [0; GROUP];
-    for (value, x) in values.iter_mut().zip(group) {
-        *value = round(x * inverse);
-    }
-    (largest * (1.0 / LIMIT), values)
+    (largest, if largest > 0.0 { LIMIT / largest } else { 0.0 })
 }
 
 /// The larger of two numbers that are not NaN; one instruction, unlike `f32::max`.
+#[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
@@ -151,7 +216,8 @@ fn larger(a: f32, b: f32) -> f32 {
 ///
 /// Added to 1.5 · 2^23, an f32 has no bits left for a fraction, so that the sum is rounded and its lowest byte is the
 /// integer: every target vectorises this. NaN gives any value.
-fn round(x: f32) -> i8 {
+#[inline(always)]
+pub(super) fn round(x: f32) -> i8 {
     const SHIFT: f32 = 12_582_912.0;
     #[allow(clippy::cast_possible_truncation, reason = "the lowest byte is asked for")]
     let lowest = (x + SHIFT).to_bits().cast_signed() as i8;
@@ -168,25 +234,35 @@ mod tests {
     fn columns_are_quantised_like_rows_that_lie_side_by_side() {
         let x = Array2::from_shape_fn((2 * GROUP + 5, 3), |(i, j)| (7 * i + 3 * j) as f32 - 90.0);
         let (mut strided, mut side_by_side) = (Activations::default(), Activations::default());
-        strided.quantise(&x.t());
-        side_by_side.quantise(&x.t().as_standard_layout());
-        for row in 0..3 {
-            for (found, expected) in strided.row(row).iter().zip(side_by_side.row(row)) {
-                assert_eq!((found.quads, found.sum), (expected.quads, expected.sum));
-                assert!((found.scale - expected.scale).abs() < f32::EPSILON);
+        for scaling in [Scaling::Row, Scaling::Group] {
+            strided.quantise(&x.t(), scaling);
+            side_by_side.quantise(&x.t().as_standard_layout(), scaling);
+            for row in 0..3 {
+                let (found, expected) = (strided.row(row), side_by_side.row(row));
+                assert_eq!((found.values, found.sums), (expected.values, expected.sums));
+                assert_eq!(
+                    found.scales.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+                    expected.scales.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+                );
             }
         }
     }
 
+    fn numbers() -> impl Strategy<Value = f32> {
+        prop_oneof![-1e3_f32..1e3, Just(0.0), -1e-30_f32..1e-30]
+    }
+
     proptest! {
         #[test]
-        fn fast_quantising_gives_the_bits_of_the_plain_form(
-            values in prop::array::uniform32(prop_oneof![-1e3_f32..1e3, Just(0.0), -1e-30_f32..1e-30]),
-        ) {
-            let mut groups = [Group::default()];
-            quantise_groups(&[values], &mut groups);
-            let (found, plain) = (groups[0], Group::of(&values));
-            prop_assert_eq!((found.quads, found.sum, found.scale), (plain.quads, plain.sum, plain.scale));
+        fn fast_quantising_gives_the_bits_of_the_plain_form(x in prop::array::uniform32(numbers())) {
+            let (mut values, mut sums, mut scales) = ([[0; GROUP]], [0], [0.0]);
+            quantise_groups(&[x], &mut values, &mut sums, &mut scales);
+            let mut plain = [0; GROUP];
+            let (scale, sum) = quantise_group(&x, &mut plain);
+            prop_assert_eq!((values[0], sums[0], scales[0]), (plain, sum, scale));
+            let mut row = [1; 2 * GROUP];
+            prop_assert_eq!(quantise_row(&x, &mut row), (scale, sum));
+            prop_assert_eq!((&row[..GROUP], &row[GROUP..]), (&plain[..], &[0; GROUP][..]));
         }
     }
 }

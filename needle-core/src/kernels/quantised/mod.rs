@@ -1,5 +1,5 @@
-//! Products with quantised weights: int8 activations times int8 or int4 weights, both with a scale per group of 32
-//! inputs; exact in integers within a group and in f32 across groups.
+//! Products with quantised weights: int8 activations times int8 or int4 weights, both with a scale per row or per group
+//! of 32 inputs; exact in integers between scales and in f32 across them.
 //!
 //! Every instruction set gives the same bits: the integer sums are exact, and the f32 operations are the same
 //! fused multiply-adds in the same order. So results depend neither on the machine's instructions nor on how
@@ -8,6 +8,8 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod activations;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 mod packed;
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
 mod portable;
@@ -16,13 +18,14 @@ mod work;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use activations::Activations;
+pub use activations::{Activations, Scaling};
 pub use packed::{Bits, PackedMatrix};
 
-use ndarray::{ArrayRef1, ArrayRef2};
+use ndarray::{ArrayRef1, ArrayRef2, Axis};
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as native;
+use activations::STEP;
 use packed::PANEL;
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
 use portable as native;
@@ -32,8 +35,8 @@ use x86 as native;
 /// Rows of activations that a kernel takes at once; more are worked off in turns.
 const MOST_ROWS: usize = 6;
 
-/// Rows whose activations stay in the nearest cache while all weights pass by: 40 KB for 512 inputs.
-const BLOCK_ROWS: usize = 10 * MOST_ROWS;
+/// Rows whose activations stay in the nearest cache while all weights pass by: 24 KB for 512 inputs.
+const BLOCK_ROWS: usize = 8 * MOST_ROWS;
 
 /// Panels that a kernel takes at once: with two, each activation that is read serves two registers of weights.
 const MOST_PANELS: usize = 2;
@@ -61,6 +64,9 @@ pub enum Isa {
     /// AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
+    /// AMX's tiles for many rows of activations that have a scale each, AVX-512 with VNNI for all else.
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    Amx,
 }
 
 impl Isa {
@@ -82,7 +88,12 @@ impl Isa {
 pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, out: &mut ArrayRef2<f32>) {
     let columns = first..first + out.ncols();
     assert_eq!((activations.rows(), activations.inputs()), (out.nrows(), w.inputs()), "shapes differ");
+    assert_eq!(activations.scaling(), w.scaling(), "scales differ");
     assert!(columns.end <= w.outputs(), "shapes differ");
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if amx::takes(activations, w, out) {
+        return amx::matmul(activations, w, first, out);
+    }
     let (mut tile, last) = (Tile::default(), columns.end.div_ceil(PANEL));
     let blocks = (0..activations.rows()).step_by(BLOCK_ROWS);
     let panels = (columns.start / PANEL..last).step_by(MOST_PANELS);
@@ -95,20 +106,28 @@ pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, 
             let rows = start..block.end.min(start + MOST_ROWS);
             work::run(w.isa(), &weights, activations, rows.clone(), &mut tile);
             for (row, sums) in rows.zip(&tile) {
-                let sums = &sums[wanted.start - panel * PANEL..];
-                let own = wanted.start - first..wanted.end - first;
-                let mut out = out.row_mut(row);
-                match out.as_slice_mut() {
-                    Some(out) => out[own.clone()].copy_from_slice(&sums[..own.len()]),
-                    None => own.zip(sums).for_each(|(column, sum)| out[column] = *sum),
-                }
+                let sums = &sums[wanted.start - panel * PANEL..wanted.end - panel * PANEL];
+                put(sums, &mut out.row_mut(row), wanted.start - first);
             }
         }
     }
 }
 
+/// Writes `sums` into a row of a result, from `column` on.
+fn put(sums: &[f32], row: &mut ArrayRef1<f32>, column: usize) {
+    let own = column..column + sums.len();
+    match row.as_slice_mut() {
+        Some(row) => row[own].copy_from_slice(sums),
+        None => own.zip(sums).for_each(|(column, sum)| row[column] = *sum),
+    }
+}
+
 /// Entry `output` of `w · a` for the only row of `activations`; equal to that entry of [`matmul_packed`].
+///
+/// # Panics
+/// As [`matmul_packed`].
 pub fn dot_packed(activations: &Activations, w: &PackedMatrix, output: usize) -> f32 {
+    assert_eq!((activations.inputs(), activations.scaling()), (w.inputs(), w.scaling()), "shapes differ");
     let mut tile = Tile::default();
     let panel = output / PANEL;
     work::run(w.isa(), &w.panels(panel..panel + 1), activations, 0..1, &mut tile);
@@ -118,8 +137,12 @@ pub fn dot_packed(activations: &Activations, w: &PackedMatrix, output: usize) ->
 /// Writes row `output` of `w`, times `factor`, into `out` (I).
 pub fn unpack_row(w: &PackedMatrix, output: usize, factor: f32, out: &mut ArrayRef1<f32>) {
     let panel = w.panels(output / PANEL..output / PANEL + 1);
-    for (input, out) in out.iter_mut().enumerate() {
-        *out = panel.weight(output % PANEL, input) * factor;
+    let (steps, lane) = (panel.steps(), output % PANEL);
+    for (step, mut out) in out.axis_chunks_iter_mut(Axis(0), STEP).enumerate() {
+        let factor = panel.scale(lane, step / steps) * factor;
+        for (out, weight) in out.iter_mut().zip(panel.weights(lane, step)) {
+            *out = weight as f32 * factor;
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The layout of quantised weights in memory, made for the kernels.
 //!
-//! Outputs are taken 16 at a time, a panel. Within a panel the inputs follow each other in groups of 32; a group
-//! holds eight steps of four inputs (int8: 64 bytes each, four consecutive inputs for each of the 16 outputs), so
-//! that one 512-bit register holds one step, and then come the next group's. Values are stored unsigned, with an
-//! offset (128 or 8), because the dot-product instructions take an unsigned and a signed factor. An int4 group is
-//! half as long: each byte holds the value of an even step in its low nibble and of the odd step after it in the
-//! high one. A panel's scales, one f16 per group and output, lie apart so that values stay aligned.
+//! Outputs are taken 16 at a time, a panel. Within a panel the inputs follow each other in steps of four (int8: 64
+//! bytes each, four consecutive inputs for each of the 16 outputs), so that one 512-bit register holds one step. Values
+//! are stored unsigned, with an offset (128 or 8), because the dot-product instructions take an unsigned and a signed
+//! factor. Of int4 each byte holds the value of an even step in its low nibble and of the odd step after it in the
+//! high one. A panel's scales, one f16 per output or per output and group of 32 inputs, lie apart so that values stay
+//! aligned.
 
 use std::ops::Range;
 
@@ -13,8 +13,9 @@ use half::f16;
 use ndarray::ArrayRef2;
 
 use super::Isa;
-use super::activations::{Activations, STEP, STEPS};
+use super::activations::{Activations, LIMIT, STEP, Scaling, round};
 use crate::checkpoint::GROUP;
+use crate::kernels::wide;
 
 /// Outputs that share a panel.
 pub(super) const PANEL: usize = 16;
@@ -34,11 +35,11 @@ pub enum Bits {
 }
 
 impl Bits {
-    /// Blocks in a group.
-    pub(super) const fn blocks(self) -> usize {
+    /// Steps in a block.
+    pub(super) const fn steps(self) -> usize {
         match self {
-            Self::Eight => STEPS,
-            Self::Four => STEPS / 2,
+            Self::Eight => 1,
+            Self::Four => 2,
         }
     }
 
@@ -56,6 +57,7 @@ impl Bits {
 pub struct PackedMatrix {
     bits: Bits,
     isa: Isa,
+    scaling: Scaling,
     outputs: usize,
     inputs: usize,
     blocks: Vec<Block>,
@@ -65,8 +67,8 @@ pub struct PackedMatrix {
 
 impl std::fmt::Debug for PackedMatrix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { bits, outputs, inputs, .. } = self;
-        write!(f, "PackedMatrix({bits:?}, {outputs} x {inputs})")
+        let Self { bits, scaling, outputs, inputs, .. } = self;
+        write!(f, "PackedMatrix({bits:?}, {scaling:?}, {outputs} x {inputs})")
     }
 }
 
@@ -74,7 +76,9 @@ impl std::fmt::Debug for PackedMatrix {
 #[derive(Clone, Copy)]
 pub(super) struct Panels<'a> {
     pub(super) bits: Bits,
+    /// Scales of an output.
     groups: usize,
+    inputs: usize,
     blocks: &'a [Block],
     scales: &'a [[u16; PANEL]],
 }
@@ -85,33 +89,42 @@ impl<'a> Panels<'a> {
         self.scales.len() / self.groups
     }
 
-    /// Blocks and scales of one panel, a group to an entry of scales.
-    pub(super) fn panel(&self, index: usize) -> (&'a [Block], &'a [[u16; PANEL]]) {
-        let all = index * self.groups..(index + 1) * self.groups;
-        let per_group = self.bits.blocks();
-        (&self.blocks[all.start * per_group..all.end * per_group], &self.scales[all])
+    /// Steps of inputs that share a scale.
+    pub(super) fn steps(&self) -> usize {
+        self.inputs / self.groups / STEP
     }
 
-    /// One weight of the first panel, dequantised.
-    pub(super) fn weight(&self, output: usize, input: usize) -> f32 {
-        let (group, step, byte) = (input / GROUP, input % GROUP / STEP, input % STEP);
-        let at = output * STEP + byte;
-        let stored = match self.bits {
-            Bits::Eight => self.blocks[group * STEPS + step].0[at],
-            Bits::Four => {
-                let pair = self.blocks[group * STEPS / 2 + step / 2].0[at];
-                if step.is_multiple_of(2) { pair & 15 } else { pair >> 4 }
-            }
-        };
-        #[allow(clippy::cast_precision_loss, reason = "at most 255")]
-        let value = (i32::from(stored) - self.bits.offset()) as f32;
-        value * f16::from_bits(self.scales[group][output]).to_f32()
+    /// Blocks and scales of one panel, a group to an entry of scales.
+    pub(super) fn panel(&self, index: usize) -> (&'a [Block], &'a [[u16; PANEL]]) {
+        let blocks = self.inputs / STEP / self.bits.steps();
+        let scales = index * self.groups..(index + 1) * self.groups;
+        (&self.blocks[index * blocks..(index + 1) * blocks], &self.scales[scales])
+    }
+
+    /// The weights of one step of an output of the first panel, without their scale.
+    pub(super) fn weights(&self, lane: usize, step: usize) -> [i32; STEP] {
+        let stored = &self.blocks[step / self.bits.steps()].0.as_chunks::<STEP>().0[lane];
+        stored.map(|byte| {
+            let value = match self.bits {
+                Bits::Eight => byte,
+                Bits::Four if step.is_multiple_of(2) => byte & 15,
+                Bits::Four => byte >> 4,
+            };
+            i32::from(value) - self.bits.offset()
+        })
+    }
+
+    /// The scale of a group of an output of the first panel.
+    pub(super) fn scale(&self, lane: usize, group: usize) -> f32 {
+        f16::from_bits(self.scales[group][lane]).to_f32()
     }
 }
 
 impl PackedMatrix {
     /// Packs row-major values (O, I): one signed byte each, or nibbles `q + 8` two to a byte with the even input low;
     /// `scales` is (O, I / 32).
+    ///
+    /// Int8 is rounded anew to one scale for each output, with which the kernels are fastest.
     ///
     /// `None` where the lengths do not fit the shape, I is no multiple of 32, or this machine lacks `isa`.
     pub fn pack(
@@ -125,49 +138,56 @@ impl PackedMatrix {
         let groups = inputs / GROUP;
         let fits = Isa::available().contains(&isa)
             && inputs.is_multiple_of(GROUP)
+            && inputs > 0
             && values.len() == outputs.checked_mul(inputs)? / per_byte
             && scales.len() == outputs * groups;
         if !fits {
             return None;
         }
-        let panels = outputs.div_ceil(PANEL);
-        // Outputs that only fill the last panel have scale 0 and are never read.
-        let mut blocks = vec![Block([0; PANEL * STEP]); panels * groups * bits.blocks()];
-        let mut packed = vec![[0; PANEL]; panels * groups];
-        for output in 0..outputs {
-            let (panel, lane) = (output / PANEL, output % PANEL);
-            for group in 0..groups {
-                let at = panel * groups + group;
-                packed[at][lane] = scales[output * groups + group].to_bits();
-                let target = &mut blocks[at * bits.blocks()..(at + 1) * bits.blocks()];
-                let width = GROUP / per_byte;
-                let start = (output * groups + group) * width;
-                pack_group(bits, &values[start..start + width], lane, target);
+        let scaling = if bits == Bits::Eight { Scaling::Row } else { Scaling::Group };
+        let mut packed = Self::empty(bits, scaling, [outputs, inputs], isa);
+        let rows = values.chunks_exact(inputs / per_byte).zip(scales.chunks_exact(groups));
+        let mut rounded = vec![0; inputs];
+        for (output, (values, scales)) in rows.enumerate() {
+            if scaling == Scaling::Group {
+                packed.set(output, values, scales.iter().copied());
+            } else {
+                let scale = one_scale(values, scales, &mut rounded);
+                packed.set(output, &rounded, std::iter::once(scale));
             }
         }
-        Some(Self { bits, isa, outputs, inputs, blocks, scales: packed })
+        Some(packed)
     }
 
     /// Quantises `w` (O, I) to int8 and packs it; I is filled up with zeros to a multiple of 32.
-    pub fn quantise(w: &ArrayRef2<f32>, isa: Isa) -> Self {
-        let (outputs, groups) = (w.nrows(), w.ncols().div_ceil(GROUP));
-        let panels = outputs.div_ceil(PANEL);
-        let bits = Bits::Eight;
-        let mut blocks = vec![Block([0; PANEL * STEP]); panels * groups * bits.blocks()];
-        let mut scales = vec![[0; PANEL]; panels * groups];
+    pub fn quantise(w: &ArrayRef2<f32>, scaling: Scaling, isa: Isa) -> Self {
         let mut quantised = Activations::default();
-        quantised.quantise(w);
-        for output in 0..outputs {
-            let (panel, lane) = (output / PANEL, output % PANEL);
-            for (group, values) in quantised.row(output).iter().enumerate() {
-                let at = panel * groups + group;
-                scales[at][lane] = f16::from_f32(values.scale).to_bits();
-                let bytes = values.quads.map(i32::to_le_bytes);
-                let target = &mut blocks[at * bits.blocks()..(at + 1) * bits.blocks()];
-                pack_group(bits, bytes.as_flattened(), lane, target);
-            }
+        quantised.quantise(w, scaling);
+        let mut packed = Self::empty(Bits::Eight, scaling, [w.nrows(), quantised.inputs()], isa);
+        let mut bytes = vec![0; quantised.inputs()];
+        for output in 0..w.nrows() {
+            let row = quantised.row(output);
+            bytes.iter_mut().zip(row.values).for_each(|(byte, value)| *byte = value.cast_unsigned());
+            packed.set(output, &bytes, row.scales.iter().map(|&scale| f16::from_f32(scale)));
         }
-        Self { bits, isa, outputs, inputs: groups * GROUP, blocks, scales }
+        packed
+    }
+
+    /// Zeros. Outputs that only fill the last panel stay so and are never read.
+    fn empty(bits: Bits, scaling: Scaling, [outputs, inputs]: [usize; 2], isa: Isa) -> Self {
+        let panels = outputs.div_ceil(PANEL);
+        let blocks = vec![Block([0; PANEL * STEP]); panels * inputs / STEP / bits.steps()];
+        let scales = vec![[0; PANEL]; panels * scaling.groups(inputs)];
+        Self { bits, isa, scaling, outputs, inputs, blocks, scales }
+    }
+
+    /// Puts the stored values and scales of one output into its lane.
+    fn set(&mut self, output: usize, values: &[u8], scales: impl Iterator<Item = f16>) {
+        let (panel, lane) = (output / PANEL, output % PANEL);
+        let (blocks, groups) = (self.inputs / STEP / self.bits.steps(), self.scaling.groups(self.inputs));
+        pack_row(self.bits, values, lane, &mut self.blocks[panel * blocks..(panel + 1) * blocks]);
+        let own = &mut self.scales[panel * groups..(panel + 1) * groups];
+        own.iter_mut().zip(scales).for_each(|(own, scale)| own[lane] = scale.to_bits());
     }
 
     /// Number of outputs, O.
@@ -180,25 +200,62 @@ impl PackedMatrix {
         self.inputs
     }
 
+    /// How the activations must be scaled that are multiplied with it.
+    pub fn scaling(&self) -> Scaling {
+        self.scaling
+    }
+
     pub(super) fn isa(&self) -> Isa {
         self.isa
     }
 
     pub(super) fn panels(&self, panels: Range<usize>) -> Panels<'_> {
-        let groups = self.inputs / GROUP;
-        let all = panels.start * groups..panels.end * groups;
-        let per_group = self.bits.blocks();
+        let (blocks, groups) = (self.inputs / STEP / self.bits.steps(), self.scaling.groups(self.inputs));
         Panels {
             bits: self.bits,
             groups,
-            blocks: &self.blocks[all.start * per_group..all.end * per_group],
-            scales: &self.scales[all],
+            inputs: self.inputs,
+            blocks: &self.blocks[panels.start * blocks..panels.end * blocks],
+            scales: &self.scales[panels.start * groups..panels.end * groups],
         }
     }
 }
 
-/// Moves one output's group of stored bytes into its lane.
-fn pack_group(bits: Bits, stored: &[u8], lane: usize, target: &mut [Block]) {
+/// Rounds signed bytes with a scale for each group to bytes with one scale for all, which is returned.
+fn one_scale(values: &[u8], scales: &[f16], rounded: &mut [u8]) -> f16 {
+    let (values, _) = values.as_chunks::<GROUP>();
+    let mut factors: Vec<f32> = scales.iter().map(|scale| scale.to_f32()).collect();
+    let scale = f16::from_f32(largest(values, &factors) / LIMIT).min(f16::MAX);
+    let inverse = if scale == f16::ZERO { 0.0 } else { scale.to_f32().recip() };
+    factors.iter_mut().for_each(|factor| *factor *= inverse);
+    rescale(values, &factors, rounded.as_chunks_mut().0);
+    scale
+}
+
+wide! {
+    /// The largest magnitude of scaled values.
+    fn largest(values: &[[u8; GROUP]], scales: &[f32]) -> f32 {
+        values.iter().zip(scales).fold(0.0_f32, |largest, (group, scale)| {
+            let most = group.iter().fold(0, |most, q| q.cast_signed().unsigned_abs().max(most));
+            largest.max(f32::from(most) * scale.abs())
+        })
+    }
+}
+
+wide! {
+    fn rescale(values: &[[u8; GROUP]], factors: &[f32], rounded: &mut [[u8; GROUP]]) {
+        for ((group, factor), rounded) in values.iter().zip(factors).zip(rounded) {
+            for (rounded, q) in rounded.iter_mut().zip(group) {
+                // The stored scale may be a little smaller than the exact one.
+                let exact = (f32::from(q.cast_signed()) * factor).clamp(-LIMIT, LIMIT);
+                *rounded = round(exact).cast_unsigned();
+            }
+        }
+    }
+}
+
+/// Moves one output's stored bytes into its lane.
+fn pack_row(bits: Bits, stored: &[u8], lane: usize, target: &mut [Block]) {
     let lane = lane * STEP..(lane + 1) * STEP;
     match bits {
         Bits::Eight => {

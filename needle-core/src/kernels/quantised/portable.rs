@@ -1,6 +1,5 @@
 //! For processors that no kernel was written for.
 
-use super::activations::Group;
 use super::work::Work;
 use super::{Isa, Tile};
 use crate::checkpoint::GROUP;
@@ -11,8 +10,18 @@ pub(super) fn available() -> impl Iterator<Item = Isa> {
 }
 
 /// Quantises nothing.
-pub(super) fn quantise_groups(_values: &[[f32; GROUP]], _groups: &mut [Group]) -> bool {
+pub(super) fn quantise_groups(
+    _x: &[[f32; GROUP]],
+    _values: &mut [[i8; GROUP]],
+    _sums: &mut [i32],
+    _scales: &mut [f32],
+) -> bool {
     false
+}
+
+/// Quantises nothing.
+pub(super) fn quantise_row(_row: &[f32], _values: &mut [i8]) -> Option<(f32, i32)> {
+    None
 }
 
 impl Work<'_> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use half::f16;
 
 use super::Tile;
-use super::activations::{Activations, STEP, STEPS};
+use super::activations::{Activations, STEP};
 use super::packed::{Bits, Block, PANEL, Panels};
 
 /// See [`super::work::run`].
@@ -20,23 +20,23 @@ pub(super) fn run(panels: &Panels<'_>, activations: &Activations, rows: Range<us
 /// The outputs of one panel for one row.
 fn panel(panels: &Panels<'_>, index: usize, activations: &Activations, row: usize) -> [f32; PANEL] {
     let mut total = [0.0; PANEL];
-    let bits = panels.bits;
+    let (bits, steps) = (panels.bits, panels.steps());
     let (blocks, scales) = panels.panel(index);
-    let weights = blocks.chunks_exact(bits.blocks()).zip(scales);
-    for (group, (blocks, scales)) in activations.row(row).iter().zip(weights) {
+    let row = activations.row(row);
+    let (quads, _) = row.values.as_chunks::<STEP>();
+    for (group, scales) in scales.iter().enumerate() {
         // Weights are stored with an offset; this takes its share out again.
-        let mut sums = [-bits.offset() * group.sum; PANEL];
-        for (step, quad) in group.quads.iter().enumerate() {
+        let mut sums = [-bits.offset() * row.sums[group]; PANEL];
+        for step in group * steps..(group + 1) * steps {
             let weights = unsigned(bits, blocks, step);
-            let quad = quad.to_le_bytes().map(|byte| i32::from(byte.cast_signed()));
             for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<STEP>().0) {
-                for (weight, x) in weights.iter().zip(quad) {
-                    *sum += i32::from(*weight) * x;
+                for (weight, x) in weights.iter().zip(quads[step]) {
+                    *sum += i32::from(*weight) * i32::from(x);
                 }
             }
         }
         for ((total, sum), scale) in total.iter_mut().zip(sums).zip(scales) {
-            *total = (sum as f32 * group.scale).mul_add(f16::from_bits(*scale).to_f32(), *total);
+            *total = (sum as f32 * row.scales[group]).mul_add(f16::from_bits(*scale).to_f32(), *total);
         }
     }
     total
@@ -50,5 +50,3 @@ fn unsigned(bits: Bits, blocks: &[Block], step: usize) -> [u8; PANEL * STEP] {
         Bits::Four => blocks[step / 2].0.map(|pair| pair >> 4),
     }
 }
-
-const _: () = assert!(STEPS.is_multiple_of(2), "int4 packs steps in pairs");

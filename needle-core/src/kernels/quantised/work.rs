@@ -1,8 +1,10 @@
 //! What a kernel for one set of instructions works on, and the choice of its form for a number of rows.
 
+#![allow(unsafe_code, reason = "the kernels' inner loops read without checking each index")]
+
 use std::ops::Range;
 
-use super::activations::{Activations, Group};
+use super::activations::{Activations, Row, STEP};
 use super::packed::{Bits, Panels};
 use super::{Isa, MOST_ROWS, Tile, scalar};
 
@@ -16,13 +18,37 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// R rows.
-    pub(super) fn rows<const R: usize>(&self) -> [&'a [Group]; R] {
+    pub(super) fn rows<const R: usize>(&self) -> [Row<'a>; R] {
         std::array::from_fn(|r| self.activations.row(self.first + r))
     }
 
     /// The kernel in plain Rust for R rows.
     pub(super) fn plain<const R: usize>(&self, out: &mut Tile) {
         scalar::run(self.panels, self.activations, self.first..self.first + R, out);
+    }
+}
+
+/// The values of a row that meet one group of weights, four to a step.
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+#[derive(Clone, Copy)]
+pub(super) struct Quads<'a>(&'a [[i8; STEP]]);
+
+#[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
+impl<'a> Quads<'a> {
+    /// Those of the steps `first..first + steps`.
+    #[inline]
+    pub(super) fn new(row: Row<'a>, first: usize, steps: usize) -> Self {
+        Self(&row.values.as_chunks().0[first..first + steps])
+    }
+
+    /// The four values of one of these steps in one number, the first in its lowest byte.
+    ///
+    /// # Safety
+    /// `step` must be below the number of steps.
+    #[inline]
+    pub(super) unsafe fn at(self, step: usize) -> i32 {
+        // SAFETY: as the caller promises; checking every step costs a tenth of a product.
+        i32::from_le_bytes(unsafe { self.0.get_unchecked(step) }.map(i8::cast_unsigned))
     }
 }
 

@@ -10,9 +10,9 @@
 
 use std::arch::x86_64::*;
 
-use super::activations::{Group, LIMIT, STEPS};
+use super::activations::LIMIT;
 use super::packed::{Bits, Block, PANEL};
-use super::work::Work;
+use super::work::{Quads, Work};
 use super::{Isa, Tile};
 use crate::checkpoint::GROUP;
 
@@ -25,25 +25,41 @@ pub(super) fn available() -> impl Iterator<Item = Isa> {
     let avx512 = is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni");
-    [(avx2, Isa::Avx2), (avx_vnni, Isa::AvxVnni), (avx512, Isa::Avx512Vnni)]
-        .into_iter()
-        .filter_map(|(present, isa)| present.then_some(isa))
+    [
+        (avx2, Isa::Avx2),
+        (avx_vnni, Isa::AvxVnni),
+        (avx512, Isa::Avx512Vnni),
+        #[cfg(target_os = "linux")]
+        (avx512 && super::amx::is_available(), Isa::Amx),
+    ]
+    .into_iter()
+    .filter_map(|(present, isa)| present.then_some(isa))
 }
 
-/// Quantises groups, if the machine has AVX-512; gives the bits of [`Group::of`] for numbers that are finite.
-pub(super) fn quantise_groups(values: &[[f32; GROUP]], groups: &mut [Group]) -> bool {
+/// Quantises groups, if the machine has AVX-512; gives the bits of the plain form for numbers that are finite.
+pub(super) fn quantise_groups(
+    x: &[[f32; GROUP]],
+    values: &mut [[i8; GROUP]],
+    sums: &mut [i32],
+    scales: &mut [f32],
+) -> bool {
     let present = crate::kernels::has_avx512();
     if present {
         // SAFETY: just detected.
-        unsafe { quantise_groups_avx512(values, groups) };
+        unsafe { quantise_groups_avx512(x, values, sums, scales) };
     }
     present
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-fn quantise_groups_avx512(values: &[[f32; GROUP]], groups: &mut [Group]) {
-    for (values, group) in values.iter().zip(groups) {
-        let (low, high) = values.split_at(16);
+fn quantise_groups_avx512(
+    x: &[[f32; GROUP]],
+    values: &mut [[i8; GROUP]],
+    sums: &mut [i32],
+    scales: &mut [f32],
+) {
+    for (((x, values), sum), scale) in x.iter().zip(values).zip(sums).zip(scales) {
+        let (low, high) = x.split_at(16);
         // SAFETY: each half is 16 f32, one register.
         let (low, high) = unsafe { (_mm512_loadu_ps(low.as_ptr()), _mm512_loadu_ps(high.as_ptr())) };
         let largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
@@ -51,15 +67,56 @@ fn quantise_groups_avx512(values: &[[f32; GROUP]], groups: &mut [Group]) {
         // Rounds to the nearest, ties to even, as the mode is unless a program changes it.
         let low = _mm512_cvtps_epi32(_mm512_mul_ps(low, inverse));
         let high = _mm512_cvtps_epi32(_mm512_mul_ps(high, inverse));
-        group.scale = largest * (1.0 / LIMIT);
-        group.sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
-        let (first, second) = group.quads.split_at_mut(STEPS / 2);
-        // SAFETY: each half is four i32, one register of 16 bytes.
+        *scale = largest * (1.0 / LIMIT);
+        *sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low, high));
+        let (first, second) = values.split_at_mut(16);
+        // SAFETY: each half is 16 bytes, one register.
         unsafe {
             _mm_storeu_si128(first.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(low));
             _mm_storeu_si128(second.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(high));
         }
     }
+}
+
+/// Quantises a row, if the machine has AVX-512, as [`quantise_groups`] does.
+pub(super) fn quantise_row(row: &[f32], values: &mut [i8]) -> Option<(f32, i32)> {
+    // SAFETY: just detected.
+    crate::kernels::has_avx512().then(|| unsafe { quantise_row_avx512(row, values) })
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn quantise_row_avx512(row: &[f32], values: &mut [i8]) -> (f32, i32) {
+    let (blocks, rest) = row.as_chunks::<16>();
+    let (out, out_rest) = values.split_at_mut(16 * blocks.len());
+    let rest_mask = (1_u16 << rest.len()) - 1;
+    // SAFETY: a block is 16 f32, one register; of the rest the mask takes those that there are.
+    let last = unsafe { _mm512_maskz_loadu_ps(rest_mask, rest.as_ptr()) };
+    let load = |block: &[f32; 16]| unsafe { _mm512_loadu_ps(block.as_ptr()) };
+    // Two maxima and two sums, so that one need not wait for the other.
+    let (mut largest, mut largest_2) = (_mm512_abs_ps(last), _mm512_setzero_ps());
+    let (pairs, odd) = blocks.as_chunks::<2>();
+    for [first, second] in pairs {
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(load(first)));
+        largest_2 = _mm512_max_ps(largest_2, _mm512_abs_ps(load(second)));
+    }
+    for block in odd {
+        largest = _mm512_max_ps(largest, _mm512_abs_ps(load(block)));
+    }
+    let largest = _mm512_reduce_max_ps(_mm512_max_ps(largest, largest_2));
+    let inverse = _mm512_set1_ps(if largest > 0.0 { LIMIT / largest } else { 0.0 });
+    // Rounds to the nearest, ties to even, as the mode is unless a program changes it.
+    let rounded = |x: __m512| _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
+    let last = rounded(last);
+    let mut sum = last;
+    for (block, out) in blocks.iter().zip(out.as_chunks_mut::<16>().0) {
+        let block = rounded(load(block));
+        sum = _mm512_add_epi32(sum, block);
+        // SAFETY: `out` is 16 bytes, one register.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(block)) };
+    }
+    // SAFETY: the mask takes as many bytes as there are.
+    unsafe { _mm_mask_storeu_epi8(out_rest.as_mut_ptr(), rest_mask, _mm512_cvtepi32_epi8(last)) };
+    (largest * (1.0 / LIMIT), _mm512_reduce_add_epi32(sum))
 }
 
 impl Work<'_> {
@@ -69,6 +126,8 @@ impl Work<'_> {
         unsafe {
             match isa {
                 Isa::Avx512Vnni => self.avx512_vnni::<R, EIGHT>(out),
+                #[cfg(target_os = "linux")]
+                Isa::Amx => self.avx512_vnni::<R, EIGHT>(out),
                 Isa::AvxVnni => self.avx_vnni::<R, EIGHT>(out),
                 Isa::Avx2 => self.avx2::<R, EIGHT>(out),
                 Isa::Scalar => self.plain::<R>(out),
@@ -80,24 +139,28 @@ impl Work<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     fn avx512_vnni<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
         let bits = if EIGHT { Bits::Eight } else { Bits::Four };
-        let rows = self.rows::<R>();
+        let (rows, steps) = (self.rows::<R>(), self.panels.steps());
         let (blocks, scales) = self.panels.panel(0);
         let (blocks_2, scales_2) = self.panels.panel(self.panels.len() - 1);
         let (mut total, mut total_2) = ([_mm512_setzero_ps(); R], [_mm512_setzero_ps(); R]);
-        let groups = blocks.chunks_exact(bits.blocks()).zip(blocks_2.chunks_exact(bits.blocks()));
+        let per_group = steps / bits.steps();
+        let groups = blocks.chunks_exact(per_group).zip(blocks_2.chunks_exact(per_group));
         for (group, ((blocks, blocks_2), (scales, scales_2))) in
             groups.zip(scales.iter().zip(scales_2)).enumerate()
         {
             let (mut sum, mut sum_2) = ([_mm512_setzero_si512(); R], [_mm512_setzero_si512(); R]);
             for r in 0..R {
-                sum[r] = _mm512_set1_epi32(-bits.offset() * rows[r][group].sum);
+                sum[r] = _mm512_set1_epi32(-bits.offset() * rows[r].sums[group]);
                 sum_2[r] = sum[r];
             }
+            let quads = rows.map(|row| Quads::new(row, group * steps, steps));
+            // SAFETY: `blocks` holds as many steps as `quads`, and none beyond them is asked for.
+            let quad = |r: usize, step| _mm512_set1_epi32(unsafe { quads[r].at(step) });
             for (index, (block, block_2)) in blocks.iter().zip(blocks_2).enumerate() {
                 let (weights, weights_2) = (load512(block), load512(block_2));
                 if EIGHT {
                     for r in 0..R {
-                        let x = _mm512_set1_epi32(rows[r][group].quads[index]);
+                        let x = quad(r, index);
                         sum[r] = _mm512_dpbusd_epi32(sum[r], weights, x);
                         sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], weights_2, x);
                     }
@@ -108,10 +171,10 @@ impl Work<'_> {
                     let odd = _mm512_and_si512(_mm512_srli_epi16::<4>(weights), nibble);
                     let odd_2 = _mm512_and_si512(_mm512_srli_epi16::<4>(weights_2), nibble);
                     for r in 0..R {
-                        let x = _mm512_set1_epi32(rows[r][group].quads[2 * index]);
+                        let x = quad(r, 2 * index);
                         sum[r] = _mm512_dpbusd_epi32(sum[r], even, x);
                         sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], even_2, x);
-                        let x = _mm512_set1_epi32(rows[r][group].quads[2 * index + 1]);
+                        let x = quad(r, 2 * index + 1);
                         sum[r] = _mm512_dpbusd_epi32(sum[r], odd, x);
                         sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], odd_2, x);
                     }
@@ -120,7 +183,7 @@ impl Work<'_> {
             let scale = _mm512_cvtph_ps(load256(scales));
             let scale_2 = _mm512_cvtph_ps(load256(scales_2));
             for r in 0..R {
-                let x_scale = _mm512_set1_ps(rows[r][group].scale);
+                let x_scale = _mm512_set1_ps(rows[r].scales[group]);
                 let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), x_scale);
                 total[r] = _mm512_fmadd_ps(scaled, scale, total[r]);
                 let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum_2[r]), x_scale);
@@ -148,20 +211,23 @@ macro_rules! kernel_256 {
             #[target_feature(enable = $features)]
             fn $name<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
-                let rows = self.rows::<R>();
+                let (rows, steps) = (self.rows::<R>(), self.panels.steps());
                 for half in 0..2 * self.panels.len() {
                     let mut total = [_mm256_setzero_ps(); R];
                     let (blocks, scales) = self.panels.panel(half / 2);
-                    let groups = blocks.chunks_exact(bits.blocks()).zip(scales);
+                    let groups = blocks.chunks_exact(steps / bits.steps()).zip(scales);
                     for (group, (blocks, scales)) in groups.enumerate() {
                         let offset = if $offset(EIGHT) { bits.offset() } else { 0 };
                         let mut sum: [__m256i; R] =
-                            std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r][group].sum));
+                            std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r].sums[group]));
+                        let quads = rows.map(|row| Quads::new(row, group * steps, steps));
+                        // SAFETY: `blocks` holds as many steps as `quads`, and none beyond them is asked for.
+                        let quad = |r: usize, step| _mm256_set1_epi32(unsafe { quads[r].at(step) });
                         for (index, block) in blocks.iter().enumerate() {
                             let weights = load_half(block, half % 2);
                             if EIGHT {
                                 for r in 0..R {
-                                    let x = _mm256_set1_epi32(rows[r][group].quads[index]);
+                                    let x = quad(r, index);
                                     sum[r] = $dot::<EIGHT>(sum[r], weights, x);
                                 }
                             } else {
@@ -169,16 +235,16 @@ macro_rules! kernel_256 {
                                 let even = _mm256_and_si256(weights, nibble);
                                 let odd = _mm256_and_si256(_mm256_srli_epi16::<4>(weights), nibble);
                                 for r in 0..R {
-                                    let x = _mm256_set1_epi32(rows[r][group].quads[2 * index]);
+                                    let x = quad(r, 2 * index);
                                     sum[r] = $dot::<EIGHT>(sum[r], even, x);
-                                    let x = _mm256_set1_epi32(rows[r][group].quads[2 * index + 1]);
+                                    let x = quad(r, 2 * index + 1);
                                     sum[r] = $dot::<EIGHT>(sum[r], odd, x);
                                 }
                             }
                         }
                         let scale = _mm256_cvtph_ps(load_scales(scales, half % 2));
                         for r in 0..R {
-                            let x_scale = _mm256_set1_ps(rows[r][group].scale);
+                            let x_scale = _mm256_set1_ps(rows[r].scales[group]);
                             let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r]), x_scale);
                             total[r] = _mm256_fmadd_ps(scaled, scale, total[r]);
                         }

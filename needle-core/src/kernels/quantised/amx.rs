@@ -1,0 +1,268 @@
+//! Products of many rows with AMX: tiles of 16 rows of 64 bytes, whose product is 16 × 16 sums.
+//!
+//! 16 blocks of a panel are a tile of weights as they lie in memory, and 64 activations of 16 rows one of activations.
+//! Sums stay in tiles until a row's end, so rows and outputs must have one scale each. The intrinsics of AMX are not
+//! stable, hence the assembly. Source: Intel, "Architecture Instruction Set Extensions Programming Reference", chapter 3.
+#![allow(
+    unsafe_code,
+    reason = "instruction sets are called after their detection; tiles are loaded from whole blocks"
+)]
+#![allow(clippy::wildcard_imports, reason = "dozens of intrinsics, whose names say where they come from")]
+
+use std::arch::asm;
+use std::arch::x86_64::*;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use ndarray::ArrayRef2;
+
+use super::activations::{Activations, STEP, Scaling};
+use super::packed::{Bits, Block, PANEL, PackedMatrix, Panels};
+use super::{Isa, MOST_PANELS};
+
+/// Rows of a tile.
+const ROWS: usize = 16;
+
+/// Bytes of a tile's row: inputs for activations, four inputs of 16 outputs for weights, 16 sums of four bytes.
+const WIDTH: usize = 64;
+
+/// Inputs that one tile of weights holds.
+const INPUTS: usize = ROWS * STEP;
+
+/// Fewer rows fill too little of a tile.
+const FEWEST_ROWS: usize = 4;
+
+/// Whether the machine has AMX for int8 and the system lets this process use it, which is asked once.
+pub(super) fn is_available() -> bool {
+    static AVAILABLE: OnceLock<bool> = OnceLock::new();
+    *AVAILABLE.get_or_init(|| has_instructions() && is_permitted())
+}
+
+fn has_instructions() -> bool {
+    /// Bits of EDX in CPUID's leaf 7.
+    const TILE: u32 = 1 << 24;
+    const INT8: u32 = 1 << 25;
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (TILE | INT8) == TILE | INT8
+}
+
+/// Linux saves tiles for those processes only that asked for it; it refuses where a signal stack would be too small.
+fn is_permitted() -> bool {
+    /// `ARCH_REQ_XCOMP_PERM` of `arch_prctl`, and the number of the tiles' state; see the kernel's `xstate.rst`.
+    const REQUEST: libc::c_ulong = 0x1023;
+    const TILE_DATA: libc::c_ulong = 18;
+    // SAFETY: the call takes two numbers and touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST, TILE_DATA) == 0 }
+}
+
+/// Whether [`matmul`] computes this product.
+pub(super) fn takes(activations: &Activations, w: &PackedMatrix, out: &ArrayRef2<f32>) -> bool {
+    let fits = w.panels(0..0).bits == Bits::Eight && w.inputs().is_multiple_of(INPUTS);
+    let is_worth_it = activations.rows() >= FEWEST_ROWS && out.ncols() > 0;
+    w.isa() == Isa::Amx && w.scaling() == Scaling::Row && fits && is_worth_it && out.strides()[1] == 1
+}
+
+/// `out = a · wᵀ` for the outputs from `first` on of `w`; gives the bits of the other kernels.
+pub(super) fn matmul(activations: &Activations, w: &PackedMatrix, first: usize, out: &mut ArrayRef2<f32>) {
+    let columns = first..first + out.ncols();
+    let (rows, last) = (activations.rows(), columns.end.div_ceil(PANEL));
+    let whole = rows - rows % (2 * ROWS);
+    let mut sums = Sums([[[0; PANEL]; ROWS]; 2 * MOST_PANELS]);
+    // Twice a tile's rows at a time; what is left over has tiles of its own height.
+    for rows in [0..whole, whole..rows] {
+        if rows.is_empty() {
+            continue;
+        }
+        let tiles = Tiles::new(rows.len().min(2 * ROWS));
+        for panel in (columns.start / PANEL..last).step_by(MOST_PANELS) {
+            let weights = w.panels(panel..last.min(panel + MOST_PANELS));
+            for start in rows.clone().step_by(2 * ROWS) {
+                let rows = start..rows.end.min(start + 2 * ROWS);
+                tiles.multiply(activations, rows.clone(), &weights, &mut sums);
+                for index in 0..weights.len() {
+                    let column = ((panel + index) * PANEL).cast_signed() - first.cast_signed();
+                    let panel = (index, &weights.panel(index).1[0]);
+                    // SAFETY: a matrix has AMX as its instruction set only where AVX-512 is present too.
+                    unsafe { sums.write(panel, activations, rows.clone(), out, column) };
+                }
+            }
+        }
+    }
+}
+
+/// Tiles of sums as they leave the machine's: those of the first rows for both panels, then those of the next rows.
+#[repr(C, align(64))]
+struct Sums([[[i32; PANEL]; ROWS]; 2 * MOST_PANELS]);
+
+impl Sums {
+    /// Scales the sums of one panel, whose index and scales are given, and writes them to `rows` of `out`, without the
+    /// weights' offset. The panel's first output belongs in `column`; what is outside of `out` is left away.
+    #[target_feature(enable = "avx512f")]
+    fn write(
+        &self,
+        (index, scales): (usize, &[u16; PANEL]),
+        activations: &Activations,
+        rows: Range<usize>,
+        out: &mut ArrayRef2<f32>,
+        column: isize,
+    ) {
+        let lane = |lane: isize| 1_u32 << lane.clamp(0, PANEL.cast_signed());
+        let mask = (lane(out.ncols().cast_signed() - column) - 1) & !(lane(-column) - 1);
+        // SAFETY: 16 times two bytes are one register.
+        let scales = _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(scales.as_ptr().cast()) });
+        assert!(rows.end <= out.nrows() && out.strides()[1] == 1);
+        let (start, stride) = (out.as_mut_ptr().wrapping_offset(column), out.strides()[0]);
+        let (row_sums, row_scales) = activations.of_rows(rows.clone());
+        let halves = row_sums.chunks(ROWS).zip(row_scales.chunks(ROWS));
+        for (half, (row_sums, row_scales)) in halves.enumerate() {
+            let first = (rows.start + half * ROWS).cast_signed();
+            let mut target = start.wrapping_offset(first * stride);
+            let tile = &self.0[half * MOST_PANELS + index];
+            for ((sums, row_sum), row_scale) in tile.iter().zip(row_sums).zip(row_scales) {
+                // SAFETY: 16 sums of four bytes are one register.
+                let sums = unsafe { _mm512_loadu_si512(sums.as_ptr().cast()) };
+                let sums = _mm512_sub_epi32(sums, _mm512_set1_epi32(Bits::Eight.offset() * row_sum));
+                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sums), _mm512_set1_ps(*row_scale));
+                let total = _mm512_fmadd_ps(scaled, scales, _mm512_setzero_ps());
+                // SAFETY: as asserted, `out` has this row, whose numbers lie side by side; the mask takes those that it has.
+                unsafe { _mm512_mask_storeu_ps(target, mask as u16, total) };
+                target = target.wrapping_offset(stride);
+            }
+        }
+    }
+}
+
+/// The tiles of this thread, set up for products of so many rows; given back when dropped.
+struct Tiles {
+    /// Rows of the first tile of activations, and of the second one.
+    heights: [usize; 2],
+}
+
+/// What `ldtilecfg` reads: the sizes of the tiles.
+#[repr(C, align(64))]
+struct Configuration {
+    palette: u8,
+    start_row: u8,
+    reserved: [u8; 14],
+    /// Bytes of a row.
+    widths: [u16; 16],
+    heights: [u8; 16],
+}
+
+impl Tiles {
+    /// Tiles 0 to 3 for sums, 4 and 5 for activations, 6 and 7 for weights.
+    fn new(rows: usize) -> Self {
+        let heights = [rows.min(ROWS), rows.saturating_sub(ROWS)];
+        let [first, second] = heights;
+        let mut configuration =
+            Configuration { palette: 1, start_row: 0, reserved: [0; 14], widths: [0; 16], heights: [0; 16] };
+        let tiles = [first, first, second, second, first, second, ROWS, ROWS];
+        // A tile without rows may not have a width either.
+        for (tile, height) in tiles.into_iter().enumerate().filter(|&(_, height)| height > 0) {
+            configuration.widths[tile] = WIDTH as u16;
+            configuration.heights[tile] = height as u8;
+        }
+        // SAFETY: `PackedMatrix` has AMX as its instruction set only where `is_available`; no tile is larger than 16 rows
+        // of 64 bytes.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, preserves_flags));
+        }
+        Self { heights }
+    }
+
+    /// The products of `rows`, as many as the tiles were set up for, and up to two panels; an only panel is taken twice.
+    fn multiply(&self, activations: &Activations, rows: Range<usize>, panels: &Panels<'_>, sums: &mut Sums) {
+        let inputs = activations.inputs();
+        let (a, a_2) = activations.values(rows.clone()).split_at(self.heights[0] * inputs);
+        let (w, _) = panels.panel(0);
+        let (w_2, _) = panels.panel(panels.len() - 1);
+        assert_eq!(rows.len(), self.heights[0] + self.heights[1]);
+        assert!(
+            inputs > 0 && inputs.is_multiple_of(INPUTS) && w.len() * STEP == inputs && w_2.len() == w.len()
+        );
+        let [first, second, third, fourth] = sums.0.each_mut().map(|tile| tile.as_mut_ptr());
+        // SAFETY: `new` has set the tiles up. Each round reads 64 bytes of the rows of `a` and of `a_2`, which are
+        // `inputs` bytes apart, and 16 blocks of each panel; as asserted there are as many as the rounds read. The sums
+        // are written to arrays of 16 rows of 64 bytes.
+        unsafe {
+            if self.heights[1] > 0 {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "2:",
+                    "tileloadd tmm4, [{a} + {stride}]",
+                    "tileloadd tmm6, [{w} + {width}]",
+                    "tdpbsud tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{w_2} + {width}]",
+                    "tdpbsud tmm1, tmm4, tmm7",
+                    "tileloadd tmm5, [{a_2} + {stride}]",
+                    "tdpbsud tmm2, tmm5, tmm6",
+                    "tdpbsud tmm3, tmm5, tmm7",
+                    "add {a}, 64",
+                    "add {a_2}, 64",
+                    "add {w}, 1024",
+                    "add {w_2}, 1024",
+                    "dec {rounds}",
+                    "jnz 2b",
+                    a = inout(reg) a.as_ptr() => _,
+                    a_2 = inout(reg) a_2.as_ptr() => _,
+                    w = inout(reg) w.as_ptr() => _,
+                    w_2 = inout(reg) w_2.as_ptr() => _,
+                    rounds = inout(reg) inputs / INPUTS => _,
+                    stride = in(reg) inputs,
+                    width = in(reg) WIDTH,
+                    options(nostack),
+                );
+                asm!(
+                    "tilestored [{third} + {width}], tmm2",
+                    "tilestored [{fourth} + {width}], tmm3",
+                    third = in(reg) third,
+                    fourth = in(reg) fourth,
+                    width = in(reg) WIDTH,
+                    options(nostack, preserves_flags),
+                );
+            } else {
+                asm!(
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "2:",
+                    "tileloadd tmm4, [{a} + {stride}]",
+                    "tileloadd tmm6, [{w} + {width}]",
+                    "tdpbsud tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{w_2} + {width}]",
+                    "tdpbsud tmm1, tmm4, tmm7",
+                    "add {a}, 64",
+                    "add {w}, 1024",
+                    "add {w_2}, 1024",
+                    "dec {rounds}",
+                    "jnz 2b",
+                    a = inout(reg) a.as_ptr() => _,
+                    w = inout(reg) w.as_ptr() => _,
+                    w_2 = inout(reg) w_2.as_ptr() => _,
+                    rounds = inout(reg) inputs / INPUTS => _,
+                    stride = in(reg) inputs,
+                    width = in(reg) WIDTH,
+                    options(nostack),
+                );
+            }
+            asm!(
+                "tilestored [{first} + {width}], tmm0",
+                "tilestored [{second} + {width}], tmm1",
+                first = in(reg) first,
+                second = in(reg) second,
+                width = in(reg) WIDTH,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: where tiles were set up they can be given back.
+        unsafe { asm!("tilerelease", options(nomem, nostack, preserves_flags)) };
+    }
+}
+
+const _: () = assert!(size_of::<Block>() == WIDTH && size_of::<Configuration>() == 64);
