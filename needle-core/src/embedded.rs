@@ -1,14 +1,11 @@
-//! The default model, compiled into the library: `models/default` of the repository.
+//! The default model, compiled into the library: the crate `needle-model-default`.
+
+use needle_model_default::{CALIBRATION, CONFIG, TOKENIZER, WEIGHTS};
 
 use crate::checkpoint::{Checkpoint, TokenizerFile};
 use crate::error::Result;
 
 /// Reads the compiled-in bundle; its weights are not copied.
 pub(crate) fn checkpoint() -> Result<Checkpoint> {
-    Checkpoint::from_bytes(
-        include_bytes!("../../models/default/config.json"),
-        include_bytes!("../../models/default/model.safetensors").as_slice(),
-        Some(TokenizerFile::from_bytes(include_bytes!("../../models/default/tokenizer.json").as_slice())),
-        Some(include_bytes!("../../models/default/calibration.json")),
-    )
+    Checkpoint::from_bytes(CONFIG, WEIGHTS, Some(TokenizerFile::from_bytes(TOKENIZER)), Some(CALIBRATION))
 }

@@ -1,7 +1,13 @@
 """Many threads, tasks and processes with one compiled list of tools."""
 
 import asyncio
+import contextlib
+import json
 import os
+import pickle
+import subprocess
+import sys
+import sysconfig
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +50,67 @@ def test_threads_share_tools(tools):
 
     with ThreadPoolExecutor(16) as pool:
         assert all(calls == [CALL] for found in pool.map(decide, range(16)) for calls in found)
+
+
+def test_threads_share_everything(model, tools):
+    """Each does all there is, in an order of its own."""
+    router = needle_rs.Router(model, threshold=0, cached_toolsets=1)
+    functions = [{"type": "function", "function": tool} for tool in json.loads(TOOLS)]
+    messages = [{"role": "user", "content": QUERY}]
+    requests = [{"messages": messages, "tools": order} for order in (functions, functions[::-1])]
+
+    def decide():
+        assert tools.decide(QUERY).calls == [CALL]
+
+    def decide_batch():
+        assert [d.calls for d in tools.decide_batch([QUERY, "", QUERY])] == [[CALL], [], [CALL]]
+
+    def stream():
+        *_, last = tools.stream(QUERY)
+        assert isinstance(last, Done) and last.decision.calls == [CALL]
+
+    def leave_a_stream():
+        for _ in tools.stream(QUERY):
+            break
+
+    def cancel():
+        async def cancelled():
+            task = asyncio.create_task(tools.adecide(QUERY))
+            await asyncio.sleep(0.002)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                assert (await task).calls == [CALL]
+
+        asyncio.run(cancelled())
+
+    def fail():
+        with pytest.raises(needle_rs.OptionError):
+            tools.decide(QUERY, max_calls=0)
+
+    def compile_again():
+        assert pickle.loads(pickle.dumps(model)).compile(TOOLS, threads=2).decide(QUERY).calls == [CALL]
+
+    def route():
+        for request in requests:
+            assert router.decide(request).calls == [CALL]
+
+    works = [decide, decide_batch, stream, leave_a_stream, cancel, fail, compile_again, route]
+    barrier = threading.Barrier(len(works))
+
+    def work(first: int):
+        barrier.wait()
+        for i in range(3 * len(works)):
+            works[(first + i) % len(works)]()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        assert list(pool.map(work, range(len(works)))) == [None] * len(works)
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="an interpreter with a global lock")
+def test_the_global_lock_stays_off():
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHON_GIL"}
+    program = "import sys, needle_rs; needle_rs.Model.default(); sys.exit(sys._is_gil_enabled())"
+    subprocess.run([sys.executable, "-W", "error", "-c", program], env=environment, check=True)
 
 
 def test_the_interpreter_is_released(tools):

@@ -14,6 +14,7 @@ pub(crate) fn test() -> Result<(), String> {
     let prefix = folder.join("prefix");
     install(&folder.join("library"), &prefix)?;
     only_own_symbols(&prefix)?;
+    beside(&prefix, &folder)?;
     let sanitized = |name: &str| compile(&prefix, &folder, name);
     for program in ["misuse", "allocator"] {
         run(with_library(&mut Command::new(sanitized(program)?), &prefix).arg("models/default"))?;
@@ -34,12 +35,38 @@ fn install(build: &Path, prefix: &Path) -> Result<(), String> {
     run(Command::new("cmake").arg("--install").arg(build))
 }
 
-/// Whatever else the library exported could clash with the host's own.
+/// Whatever else the libraries exported could clash with the host's own.
 fn only_own_symbols(prefix: &Path) -> Result<(), String> {
-    let library = prefix.join("lib/libneedle_rs.so");
-    let symbols = output(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library))?;
-    let foreign: Vec<&str> = symbols.lines().filter(|line| !line.starts_with("ndl_")).collect();
-    if foreign.is_empty() { Ok(()) } else { Err(format!("the library exports {}", foreign.join(", "))) }
+    for (library, table) in [("libneedle_rs.so", "--dynamic"), ("libneedle_rs.a", "--extern-only")] {
+        let symbols = output(
+            Command::new("nm")
+                .args([table, "--defined-only", "--format=posix"])
+                .arg(prefix.join("lib").join(library)),
+        )?;
+        let is_own = |line: &&str| line.starts_with("ndl_") || line.ends_with("[needle_rs.o]:");
+        let foreign: Vec<&str> = symbols.lines().filter(|line| !is_own(line)).collect();
+        if !foreign.is_empty() {
+            return Err(format!("{library} exports {}", foreign.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// A program of the static library and another in Rust, neither of which sees the other's insides.
+fn beside(prefix: &Path, folder: &Path) -> Result<(), String> {
+    let (neighbour, program) = (folder.join("libneighbour.a"), folder.join("beside"));
+    run(Command::new("rustc")
+        .args(["--edition", "2024", "--crate-type", "staticlib", "needle-c/tests/beside/neighbour.rs", "-o"])
+        .arg(&neighbour))?;
+    run(Command::new("gcc")
+        .args(["-std=c99", "needle-c/tests/beside/beside.c"])
+        .args(WARNINGS)
+        .arg("-I")
+        .arg(prefix.join("include"))
+        .args([&prefix.join("lib/libneedle_rs.a"), &neighbour])
+        .args(["-lpthread", "-ldl", "-lm", "-o"])
+        .arg(&program))?;
+    run(&mut Command::new(program))
 }
 
 /// A test program with the address and undefined-behaviour sanitizers.
