@@ -151,7 +151,7 @@ enum ndl_reason
   NDL_REASON_INPUT_TOO_LONG = 5,
   // The query is empty.
   NDL_REASON_NOT_A_USER_TURN = 6,
-  // With NDL_GROUNDING_ENFORCE: a string argument is not in the query.
+  // With NDL_GROUNDING_ENFORCE: an argument is not in the query.
   NDL_REASON_UNGROUNDED_ARGUMENTS = 7,
   // The answer did not end within max_output_tokens.
   NDL_REASON_OUTPUT_LIMIT = 8,

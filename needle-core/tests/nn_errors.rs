@@ -13,6 +13,7 @@ use needle_core::error::{Error, ErrorCode, Result};
 use needle_core::nn::copy_head::copy_attention;
 use needle_core::nn::decoder::{self, CrossKv, CrossPiece, DecoderState};
 use needle_core::nn::encoder;
+use needle_core::nn::static_embedding;
 use needle_core::nn::weights::{Source, Weights};
 
 /// The formula's tensors with one changed on its way.
@@ -91,6 +92,17 @@ fn absurd_weights_that_overflow_are_an_error_not_a_nan() {
     let weights =
         load("embedding.weight", |v| Ok(v.into_iter().map(|x| x.signum() * 3e38).collect())).unwrap();
     let error = encoder::encode(&weights, &[TokenId(7)]).unwrap_err();
+    assert!(error.to_string().contains("overflow"), "{error}");
+}
+
+#[test]
+fn an_absurd_static_embedding_is_an_error_not_a_nan() {
+    let table = StaticEmbeddingConfig { dim: 4, name_weight: 1.0, opening_weight: 1.0, opening_cosine: 0.0 };
+    let config = ModelConfig { static_embedding: Some(table), ..network::config(TINY, false) };
+    let mut absurd =
+        Damaged { name: "static_embedding.weight", damage: |v| Ok(v.iter().map(|_| 3e38).collect()) };
+    let weights = Weights::load(&config, &mut absurd).unwrap();
+    let error = static_embedding::embed(&weights, &[TokenId(7)]).unwrap_err();
     assert!(error.to_string().contains("overflow"), "{error}");
 }
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from needle_rs.train import jsonl, rows, templates, values
+from needle_rs.train import jsonl, rows, static_embedding, templates, values
 from needle_rs.train.__main__ import parser
 from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
@@ -19,6 +19,7 @@ from needle_rs.train.grow import grow
 from needle_rs.train.merge import merge
 from needle_rs.train.model import Config, San
 from needle_rs.train.shared_attention import SharedAttention, shared_attention
+from needle_rs.train.start import dequantised
 from needle_rs.train.trainer import Settings, load_average, read_checkpoint, train
 
 TINY = {"d_model": 32, "num_heads": 2, "num_kv_heads": 1, "num_encoder_layers": 1, "num_decoder_layers": 1}
@@ -112,6 +113,38 @@ def test_a_grown_run_starts_with_what_the_other_computes_and_learns_on(data, pie
         grow(grown, 1, 1)
     with pytest.raises(ValueError, match="exists"):
         main("grow", str(old), f"--out={new}", "--num_encoder_layers=3", "--num_decoder_layers=2")
+
+
+@pytest.mark.parametrize("form", [[], ["--float"]])
+def test_a_run_goes_on_from_a_bundle(data, pieces, tmp_path, form):
+    def main(*words: str) -> None:
+        args = parser().parse_args([*words])
+        args.run(args)
+
+    old, bundle, new = (tmp_path / name for name in ("old", "bundle", "new"))
+    whole_data(data)
+    before = run(data, old, pieces, 2)
+    static_embedding.save(torch.ones(pieces.get_vocab_size(), 32), old)
+    main("export", f"--out={old}", f"--bundle={bundle}", *form)
+    main("start", str(bundle), f"--out={new}")
+    started = read_checkpoint(new / "checkpoint.pt")
+    assert (started["step"], started["config"]) == (0, before.config.as_dict())
+    for name, value in before.average.items():
+        # Half a step of a group's scale.
+        tolerance = 0 if form else value.abs().max().item() / 127 * 0.51
+        torch.testing.assert_close(started["model"][name], value, atol=tolerance, rtol=0)
+        assert torch.equal(started["average"][name], started["model"][name])
+    assert static_embedding.load(new).shape == (pieces.get_vocab_size(), 32)
+    # The sizes are the run's own.
+    main("train", f"--data={data}", f"--out={new}", "--steps=2", "--groups=2", "--threads=1", "--compiled=false")
+    assert read_checkpoint(new / "checkpoint.pt")["step"] == 2
+    with pytest.raises(ValueError, match="exists"):
+        main("start", str(bundle), f"--out={new}")
+
+
+def test_weights_in_four_bits_are_no_start():
+    with pytest.raises(ValueError, match="int4"):
+        dequantised({"embedding.weight.q4": torch.zeros(4, 16, dtype=torch.uint8)})
 
 
 def test_other_sizes_do_not_overwrite_a_run(data, pieces, tmp_path):

@@ -6,7 +6,7 @@
 use ndarray::Array1;
 
 use super::linear::Linear;
-use super::weights::Weights;
+use super::weights::{Weights, overflow};
 use crate::TokenId;
 use crate::error::Result;
 
@@ -19,7 +19,7 @@ pub struct StaticEmbedding {
 /// The embedding (S) of a text, of length 1 (of zeros, of length 0); `None` if the network has no such table.
 ///
 /// # Errors
-/// [`crate::Error::Limit`] for a token outside the vocabulary.
+/// [`crate::Error::Limit`] for a token outside the vocabulary, [`crate::Error::Checkpoint`] if the numbers overflow.
 pub fn embed(weights: &Weights, tokens: &[TokenId]) -> Result<Option<Vec<f32>>> {
     let (Some(embedding), Some(config)) = (&weights.static_embedding, weights.config().static_embedding)
     else {
@@ -31,6 +31,9 @@ pub fn embed(weights: &Weights, tokens: &[TokenId]) -> Result<Option<Vec<f32>>> 
         sum += &row;
     }
     let length = sum.dot(&sum).sqrt();
+    if !length.is_finite() {
+        return Err(overflow());
+    }
     if length > 0.0 {
         sum /= length;
     }

@@ -169,14 +169,16 @@ impl Weights {
 
 /// Refuses activations that overflowed f32, which finite but absurd weights can cause.
 pub(crate) fn check_finite(hidden: &Array2<f32>) -> Result<()> {
-    if hidden.iter().all(|value| value.is_finite()) {
-        return Ok(());
-    }
-    Err(Error::Checkpoint {
+    if hidden.iter().all(|value| value.is_finite()) { Ok(()) } else { Err(overflow()) }
+}
+
+/// The error of a network whose numbers are too large.
+pub(crate) fn overflow() -> Error {
+    Error::Checkpoint {
         origin: "weights".into(),
         problem: "the network's numbers overflow; the file holds absurd values, convert or download it again"
             .into(),
-    })
+    }
 }
 
 /// Turns named tensors into the network's parts.

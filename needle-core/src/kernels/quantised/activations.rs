@@ -1,6 +1,5 @@
 //! Rows of activations as int8, with a scale for each row or for each group of 32 values.
 
-use std::ops::Range;
 use std::slice::from_mut;
 
 use ndarray::{ArrayRef1, ArrayRef2};
@@ -93,13 +92,13 @@ impl Activations {
 
     /// The values of some rows, one row after the other.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    pub(super) fn values(&self, rows: Range<usize>) -> &[i8] {
+    pub(super) fn values(&self, rows: std::ops::Range<usize>) -> &[i8] {
         &self.values[rows.start * self.inputs..rows.end * self.inputs]
     }
 
     /// Sums and scales of some rows that have one each.
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    pub(super) fn of_rows(&self, rows: Range<usize>) -> (&[i32], &[f32]) {
+    pub(super) fn of_rows(&self, rows: std::ops::Range<usize>) -> (&[i32], &[f32]) {
         debug_assert_eq!(self.scaling, Scaling::Row);
         (&self.sums[rows.clone()], &self.scales[rows])
     }

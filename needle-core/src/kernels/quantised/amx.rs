@@ -7,6 +7,7 @@
     unsafe_code,
     reason = "instruction sets are called after their detection; tiles are loaded from whole blocks"
 )]
+#![allow(clippy::cast_possible_truncation, reason = "a tile has at most 64 bytes in at most 16 rows")]
 #![allow(clippy::wildcard_imports, reason = "dozens of intrinsics, whose names say where they come from")]
 
 use std::arch::asm;

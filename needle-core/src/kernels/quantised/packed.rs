@@ -227,7 +227,9 @@ fn one_scale(values: &[u8], scales: &[f16], rounded: &mut [u8]) -> f16 {
     let mut factors: Vec<f32> = scales.iter().map(|scale| scale.to_f32()).collect();
     let scale = f16::from_f32(largest(values, &factors) / LIMIT).min(f16::MAX);
     let inverse = if scale == f16::ZERO { 0.0 } else { scale.to_f32().recip() };
-    factors.iter_mut().for_each(|factor| *factor *= inverse);
+    for factor in &mut factors {
+        *factor *= inverse;
+    }
     rescale(values, &factors, rounded.as_chunks_mut().0);
     scale
 }

@@ -23,15 +23,15 @@ fn panel(panels: &Panels<'_>, index: usize, activations: &Activations, row: usiz
     let (bits, steps) = (panels.bits, panels.steps());
     let (blocks, scales) = panels.panel(index);
     let row = activations.row(row);
-    let (quads, _) = row.values.as_chunks::<STEP>();
-    for (group, scales) in scales.iter().enumerate() {
+    let quads = row.values.as_chunks::<STEP>().0.chunks_exact(steps);
+    for (group, (quads, scales)) in quads.zip(scales).enumerate() {
         // Weights are stored with an offset; this takes its share out again.
         let mut sums = [-bits.offset() * row.sums[group]; PANEL];
-        for step in group * steps..(group + 1) * steps {
-            let weights = unsigned(bits, blocks, step);
+        for (step, quad) in quads.iter().enumerate() {
+            let weights = unsigned(bits, blocks, group * steps + step);
             for (sum, weights) in sums.iter_mut().zip(weights.as_chunks::<STEP>().0) {
-                for (weight, x) in weights.iter().zip(quads[step]) {
-                    *sum += i32::from(*weight) * i32::from(x);
+                for (weight, x) in weights.iter().zip(quad) {
+                    *sum += i32::from(*weight) * i32::from(*x);
                 }
             }
         }

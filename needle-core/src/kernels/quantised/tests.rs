@@ -154,6 +154,20 @@ fn rows_of_zeros_and_broken_numbers_are_harmless() {
 }
 
 #[test]
+fn no_inputs_and_no_outputs_are_harmless() {
+    let mut activations = Activations::default();
+    for scaling in [Scaling::Row, Scaling::Group] {
+        for (outputs, inputs) in [(0, 64), (20, 0), (0, 0)] {
+            activations.quantise(&Array2::ones((5, inputs)), scaling);
+            let w = PackedMatrix::quantise(&Array2::ones((outputs, inputs)), scaling, Isa::best());
+            let mut out = Array2::ones((5, outputs));
+            matmul_packed(&activations, &w, 0, &mut out);
+            assert_eq!(out, Array2::<f32>::zeros((5, outputs)));
+        }
+    }
+}
+
+#[test]
 fn wrong_lengths_are_refused() {
     let pack = |values, scales: usize, shape| {
         let scales = vec![f16::ONE; scales];

@@ -89,8 +89,9 @@ fn quantise_row_avx512(row: &[f32], values: &mut [i8]) -> (f32, i32) {
     let (blocks, rest) = row.as_chunks::<16>();
     let (out, out_rest) = values.split_at_mut(16 * blocks.len());
     let rest_mask = (1_u16 << rest.len()) - 1;
-    // SAFETY: a block is 16 f32, one register; of the rest the mask takes those that there are.
+    // SAFETY: the mask takes as many numbers as there are.
     let last = unsafe { _mm512_maskz_loadu_ps(rest_mask, rest.as_ptr()) };
+    // SAFETY: a block is 16 f32, one register.
     let load = |block: &[f32; 16]| unsafe { _mm512_loadu_ps(block.as_ptr()) };
     // Two maxima and two sums, so that one need not wait for the other.
     let (mut largest, mut largest_2) = (_mm512_abs_ps(last), _mm512_setzero_ps());
