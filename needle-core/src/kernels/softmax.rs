@@ -57,17 +57,16 @@ fn exp(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let shifted = (if x > -88.0 { x } else { -88.0 }) * std::f32::consts::LOG2_E + SHIFT;
+    let shifted = (if x < -88.0 { -88.0 } else { x }) * std::f32::consts::LOG2_E + SHIFT;
     let n = shifted - SHIFT;
     let r = x - n * LN_2_HIGH - n * LN_2_LOW;
     let mut e = 1.0 / 720.0;
     for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         e = e * r + coefficient;
     }
-    // The lowest bits of `shifted` are n: moved to the exponent of `e`, they multiply by 2^n.
+    // The lowest bits of `shifted` are n: moved to the exponent of `e`, they multiply by 2^n. Those of a NaN that comes of
+    // arithmetic are 0, so that it stays one.
     let scaled = f32::from_bits(e.to_bits().wrapping_add(shifted.to_bits() << 23));
-    // Moving its bits would make NaN a number.
-    let scaled = if x.is_nan() { x } else { scaled };
     if x < -87.0 { 0.0 } else { scaled }
 }
 

@@ -10,8 +10,8 @@ use super::rope::Rotation;
 use super::scratch::{Buffers, HeadScratch};
 use crate::kernels::{self, Activations, Scaling};
 
-/// Queries whose scores are held at once: bounds a head's scores to 64·S values and keeps them near the CPU.
-const QUERY_BLOCK: usize = 64;
+/// Queries whose scores are held at once: bounds a head's scores to 32·S values and keeps them near the CPU.
+const QUERY_BLOCK: usize = 32;
 
 /// How the heads share the width of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,6 +95,7 @@ macro_rules! kernel {
             fn $name<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
                 let (rows, steps) = (self.rows::<R>(), self.panels.steps());
+                let quads = rows.map(Quads::new);
                 for panel in 0..self.panels.len() {
                     let mut total = [[vdupq_n_f32(0.0); QUARTERS]; R];
                     let (blocks, scales) = self.panels.panel(panel);
@@ -104,13 +105,14 @@ macro_rules! kernel {
                         let mut sum: [[int32x4_t; QUARTERS]; R] =
                             std::array::from_fn(|r| [vdupq_n_s32(-offset * rows[r].sums[group]); QUARTERS]);
                         let per_block = bits.steps();
-                        let quads = rows.map(|row| Quads::new(row, group * steps, steps));
                         for (index, block) in blocks.iter().enumerate() {
                             for part in 0..per_block {
                                 let weights = load::<EIGHT>(block, part);
                                 for r in 0..R {
-                                    // SAFETY: `blocks` holds as many steps as `quads`.
-                                    let x = vdupq_n_s32(unsafe { quads[r].at(per_block * index + part) });
+                                    // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
+                                    let x = vdupq_n_s32(unsafe {
+                                        quads[r].at(group * steps + per_block * index + part)
+                                    });
                                     for (sum, weights) in sum[r].iter_mut().zip(weights) {
                                         *sum = $dot(*sum, weights, vreinterpretq_s8_s32(x));
                                     }

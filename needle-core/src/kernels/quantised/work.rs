@@ -28,23 +28,23 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The values of a row that meet one group of weights, four to a step.
+/// The values of a row, four to a step.
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 #[derive(Clone, Copy)]
 pub(super) struct Quads<'a>(&'a [[i8; STEP]]);
 
 #[cfg(any(target_arch = "aarch64", target_arch = "x86_64"))]
 impl<'a> Quads<'a> {
-    /// Those of the steps `first..first + steps`.
+    /// Those of a row.
     #[inline]
-    pub(super) fn new(row: Row<'a>, first: usize, steps: usize) -> Self {
-        Self(&row.values.as_chunks().0[first..first + steps])
+    pub(super) fn new(row: Row<'a>) -> Self {
+        Self(row.values.as_chunks().0)
     }
 
-    /// The four values of one of these steps in one number, the first in its lowest byte.
+    /// The four values of a step in one number, the first in its lowest byte.
     ///
     /// # Safety
-    /// `step` must be below the number of steps.
+    /// The row must have this step.
     #[inline]
     pub(super) unsafe fn at(self, step: usize) -> i32 {
         // SAFETY: as the caller promises; checking every step costs a tenth of a product.

@@ -141,6 +141,7 @@ impl Work<'_> {
     fn avx512_vnni<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
         let bits = if EIGHT { Bits::Eight } else { Bits::Four };
         let (rows, steps) = (self.rows::<R>(), self.panels.steps());
+        let quads = rows.map(Quads::new);
         let (blocks, scales) = self.panels.panel(0);
         let (blocks_2, scales_2) = self.panels.panel(self.panels.len() - 1);
         let (mut total, mut total_2) = ([_mm512_setzero_ps(); R], [_mm512_setzero_ps(); R]);
@@ -154,9 +155,8 @@ impl Work<'_> {
                 sum[r] = _mm512_set1_epi32(-bits.offset() * rows[r].sums[group]);
                 sum_2[r] = sum[r];
             }
-            let quads = rows.map(|row| Quads::new(row, group * steps, steps));
-            // SAFETY: `blocks` holds as many steps as `quads`, and none beyond them is asked for.
-            let quad = |r: usize, step| _mm512_set1_epi32(unsafe { quads[r].at(step) });
+            // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
+            let quad = |r: usize, step| _mm512_set1_epi32(unsafe { quads[r].at(group * steps + step) });
             for (index, (block, block_2)) in blocks.iter().zip(blocks_2).enumerate() {
                 let (weights, weights_2) = (load512(block), load512(block_2));
                 if EIGHT {
@@ -213,6 +213,7 @@ macro_rules! kernel_256 {
             fn $name<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
                 let (rows, steps) = (self.rows::<R>(), self.panels.steps());
+                let quads = rows.map(Quads::new);
                 for half in 0..2 * self.panels.len() {
                     let mut total = [_mm256_setzero_ps(); R];
                     let (blocks, scales) = self.panels.panel(half / 2);
@@ -221,9 +222,9 @@ macro_rules! kernel_256 {
                         let offset = if $offset(EIGHT) { bits.offset() } else { 0 };
                         let mut sum: [__m256i; R] =
                             std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r].sums[group]));
-                        let quads = rows.map(|row| Quads::new(row, group * steps, steps));
-                        // SAFETY: `blocks` holds as many steps as `quads`, and none beyond them is asked for.
-                        let quad = |r: usize, step| _mm256_set1_epi32(unsafe { quads[r].at(step) });
+                        // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
+                        let quad =
+                            |r: usize, step| _mm256_set1_epi32(unsafe { quads[r].at(group * steps + step) });
                         for (index, block) in blocks.iter().enumerate() {
                             let weights = load_half(block, half % 2);
                             if EIGHT {
