@@ -43,7 +43,10 @@ fn has_instructions() -> bool {
     /// Bits of EDX in CPUID's leaf 7.
     const TILE: u32 = 1 << 24;
     const INT8: u32 = 1 << 25;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & (TILE | INT8) == TILE | INT8
+    // SAFETY: every x86-64 processor has the instruction.
+    #[allow(unused_unsafe, reason = "newer compilers know that it is safe")]
+    let (leaves, features) = unsafe { (__cpuid(0).eax, __cpuid_count(7, 0).edx) };
+    leaves >= 7 && features & (TILE | INT8) == TILE | INT8
 }
 
 /// Linux saves tiles for those processes only that asked for it; it refuses where a signal stack would be too small.
@@ -57,7 +60,7 @@ fn is_permitted() -> bool {
 
 /// Whether [`matmul`] computes this product.
 pub(super) fn takes(activations: &Activations, w: &PackedMatrix, out: &ArrayRef2<f32>) -> bool {
-    let fits = w.panels(0..0).bits == Bits::Eight && w.inputs().is_multiple_of(INPUTS);
+    let fits = w.bits() == Bits::Eight && w.inputs().is_multiple_of(INPUTS);
     let is_worth_it = activations.rows() >= FEWEST_ROWS && out.ncols() > 0;
     w.isa() == Isa::Amx && w.scaling() == Scaling::Row && fits && is_worth_it && out.strides()[1] == 1
 }

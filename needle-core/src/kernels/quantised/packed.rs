@@ -205,6 +205,11 @@ impl PackedMatrix {
         self.scaling
     }
 
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    pub(super) fn bits(&self) -> Bits {
+        self.bits
+    }
+
     pub(super) fn isa(&self) -> Isa {
         self.isa
     }
