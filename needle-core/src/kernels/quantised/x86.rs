@@ -222,9 +222,10 @@ macro_rules! kernel_256 {
                         let offset = if $offset(EIGHT) { bits.offset() } else { 0 };
                         let mut sum: [__m256i; R] =
                             std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r].sums[group]));
-                        // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
-                        let quad =
-                            |r: usize, step| _mm256_set1_epi32(unsafe { quads[r].at(group * steps + step) });
+                        let quad = |r: usize, step| {
+                            // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
+                            _mm256_set1_epi32(unsafe { quads[r].at(group * steps + step) })
+                        };
                         for (index, block) in blocks.iter().enumerate() {
                             let weights = load_half(block, half % 2);
                             if EIGHT {
