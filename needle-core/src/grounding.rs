@@ -40,12 +40,9 @@ pub fn ungrounded(query: &str, call: usize, arguments: &ToolCall, schema: &Value
             other => other.to_string(),
         };
         let wanted = folded(text.trim_matches(|c: char| !c.is_alphanumeric()));
-        let is_cut = query.contains(&wanted) && !stands_whole(&query, &wanted);
-        let is_missing = match value {
-            Value::String(_) => is_cut || !query.contains(&wanted),
-            _ => is_cut && wanted.len() >= COPIED_DIGITS,
-        };
-        if is_missing {
+        // Fewer digits are likely to be derived.
+        let is_copied = value.is_string() || wanted.len() >= COPIED_DIGITS && query.contains(&wanted);
+        if is_copied && !stands_whole(&query, &wanted) {
             found.push(UngroundedArgument { call, pointer: pointer.into(), value: text });
         }
     });

@@ -19,7 +19,7 @@ from needle_rs.train.grow import grow
 from needle_rs.train.merge import merge
 from needle_rs.train.model import Config, San
 from needle_rs.train.shared_attention import SharedAttention, shared_attention
-from needle_rs.train.start import dequantised
+from needle_rs.train.start import dequantised, start
 from needle_rs.train.trainer import Settings, load_average, read_checkpoint, train
 
 TINY = {"d_model": 32, "num_heads": 2, "num_kv_heads": 1, "num_encoder_layers": 1, "num_decoder_layers": 1}
@@ -142,9 +142,16 @@ def test_a_run_goes_on_from_a_bundle(data, pieces, tmp_path, form):
         main("start", str(bundle), f"--out={new}")
 
 
-def test_weights_in_four_bits_are_no_start():
+def test_weights_that_are_no_start_are_refused(tmp_path):
     with pytest.raises(ValueError, match="int4"):
         dequantised({"embedding.weight.q4": torch.zeros(4, 16, dtype=torch.uint8)})
+    for scales in ({}, {"w.scale": torch.ones(4, 1)}):
+        with pytest.raises(ValueError, match="without a scale"):
+            dequantised({"w": torch.ones(4, 64, dtype=torch.int8), **scales})
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(ValueError, match="damaged"):
+        start(tmp_path, tmp_path / "run")
 
 
 def test_other_sizes_do_not_overwrite_a_run(data, pieces, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -22,14 +23,18 @@ def start(bundle: Path, out: Path) -> None:
     """Writes the checkpoint, tokenizer and static embedding of a new run into the folder `out`.
 
     Raises:
-        ValueError: if `out` holds a checkpoint, or the bundle's network is not one that is trained here.
+        OSError: if a file of the bundle is missing.
+        ValueError: if `out` holds a checkpoint, or the bundle is damaged or no network that is trained here.
     """
     target = out / "checkpoint.pt"
     if target.exists():
         raise ValueError(f"{target} exists; choose another --out")
     stored = json.loads((bundle / "config.json").read_text())
     config = Config(**{f.name: stored[f.name] for f in fields(Config) if f.name in stored})
-    weights = dequantised(load_file(bundle / "model.safetensors"))
+    try:
+        weights = dequantised(load_file(bundle / "model.safetensors"))
+    except SafetensorError as error:
+        raise ValueError(f"{bundle / 'model.safetensors'} is damaged: {error}") from None
     table = weights.pop(TABLE, None)
     out.mkdir(parents=True, exist_ok=True)
     with Processes("cpu") as processes:
@@ -49,7 +54,7 @@ def dequantised(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a bundle in f32.
 
     Raises:
-        ValueError: for weights in int4, whose rounding is too coarse to go on from.
+        ValueError: for int4, whose rounding is too coarse to go on from, and for int8 without fitting scales.
     """
     weights = {}
     for name, value in stored.items():
@@ -58,7 +63,9 @@ def dequantised(stored: dict[str, Tensor]) -> dict[str, Tensor]:
         scale = stored.get(f"{name}.scale")
         if name.endswith(".q4"):
             raise ValueError(f"{name} is stored in int4; start from the same weights in int8 or f32")
-        if value.dtype == torch.int8 and scale is not None:
+        if value.dtype == torch.int8:
+            if scale is None or (*scale.shape[:1], GROUP * scale.shape[-1]) != value.shape:
+                raise ValueError(f"{name} is int8 without a scale for each row and group of {GROUP}; convert it again")
             value = (value.float().unflatten(1, (-1, GROUP)) * scale.float()[..., None]).flatten(1)
         weights[name] = value.float()
     return weights
