@@ -126,7 +126,7 @@ impl PackedMatrix {
     ///
     /// Int8 is rounded anew to one scale for each output, with which the kernels are fastest.
     ///
-    /// `None` where the lengths do not fit the shape, I is no multiple of 32, or this machine lacks `isa`.
+    /// `None` where the lengths do not fit the shape, I is zero or no multiple of 32, or this machine lacks `isa`.
     pub fn pack(
         bits: Bits,
         [outputs, inputs]: [usize; 2],

@@ -93,7 +93,7 @@ fn quantise_row_avx512(row: &[f32], values: &mut [i8]) -> (f32, i32) {
     let last = unsafe { _mm512_maskz_loadu_ps(rest_mask, rest.as_ptr()) };
     // SAFETY: a block is 16 f32, one register.
     let load = |block: &[f32; 16]| unsafe { _mm512_loadu_ps(block.as_ptr()) };
-    // Two maxima and two sums, so that one need not wait for the other.
+    // Two maxima, so that one need not wait for the other.
     let (mut largest, mut largest_2) = (_mm512_abs_ps(last), _mm512_setzero_ps());
     let (pairs, odd) = blocks.as_chunks::<2>();
     for [first, second] in pairs {
