@@ -24,8 +24,12 @@ const MAX_SEARCH: usize = 4_000_000;
 const MAX_FORCED: usize = 16_384;
 /// Longest reason kept of the compiler's message, in characters.
 const MAX_REASON: usize = 200;
+/// What begins an answer with a call.
+pub(super) const FIRST_CALL: &str = "[{\"name\":\"";
 /// What ends a call, and with it either the answer or the way to the next name.
 pub(super) const LAST_CALL: &str = "}]";
+/// Stands where another call's name begins: no token holds both what comes before and a part of it.
+const NO_NAME: &str = "\u{e000}";
 /// See [`LAST_CALL`].
 pub(super) const NEXT_CALL: &str = "},{\"name\":\"";
 
@@ -94,7 +98,7 @@ fn compile(
     let mut prepared = prepare(parameters)?;
     let mut search = MAX_SEARCH;
     loop {
-        let why = match matcher(vocabulary, call_grammar(name, &prepared.schema)) {
+        let why = match matcher_from_name(vocabulary, name, &prepared.schema) {
             Ok(matcher) => {
                 begins(vocabulary, name, &matcher)?;
                 return Ok((problems, matcher));
@@ -171,14 +175,27 @@ fn leave_culprit_out(
     }
 }
 
-/// From the first byte of the name to the end of the call.
-fn call_grammar(name: &str, schema: &Value) -> TopLevelGrammar {
-    let before = json!(format!("{}{AFTER_NAME}", quoted(name)));
-    let (last, next) = (json!(LAST_CALL), json!(NEXT_CALL));
-    let schema = compact(schema);
-    TopLevelGrammar::from_lark(format!(
-        "start: {before} arguments after\narguments: %json {schema}\nafter: {last} | {next}\n"
-    ))
+/// The matcher of [`answer_grammar`] where the first call's name begins.
+fn matcher_from_name(vocabulary: &Vocabulary, name: &str, schema: &Value) -> Result<Matcher, String> {
+    let mut matcher = matcher(vocabulary, answer_grammar(name, schema))?;
+    let bytes: Vec<u32> =
+        FIRST_CALL.bytes().filter_map(|byte| vocabulary.byte_token(byte)).map(|token| token.0).collect();
+    matcher.consume_tokens(&bytes).map_err(|error| short(&error.to_string()))?;
+    Ok(matcher)
+}
+
+/// The whole answer whose first call is of this tool.
+///
+/// Other calls are there for what leads to their names; [`super::Constraint`] goes over to the next tool's grammar then.
+fn answer_grammar(name: &str, schema: &Value) -> TopLevelGrammar {
+    let mut arguments = schema.clone();
+    let definitions = arguments.as_object_mut().and_then(|map| map.remove("$defs"));
+    let call = json!({"type": "object", "properties": {"name": {"const": name}, "arguments": arguments},
+        "required": ["name", "arguments"], "additionalProperties": false});
+    let next = json!({"type": "object", "properties": {"name": {"const": NO_NAME}},
+        "required": ["name"], "additionalProperties": false});
+    let answer = json!({"type": "array", "prefixItems": [call], "items": next, "minItems": 1});
+    schema_grammar(&with_definitions(&answer, definitions.as_ref()))
 }
 
 fn schema_grammar(schema: &Value) -> TopLevelGrammar {

@@ -8,6 +8,7 @@ pub(super) struct Braces {
     in_string: bool,
     escaped: bool,
     opened: bool,
+    beyond: usize,
 }
 
 impl Braces {
@@ -20,6 +21,8 @@ impl Braces {
         for &byte in bytes {
             if self.skip > 0 {
                 self.skip -= 1;
+            } else if self.closed() {
+                self.beyond += 1;
             } else if self.in_string {
                 self.in_string = self.escaped || byte != b'"';
                 self.escaped = !self.escaped && byte == b'\\';
@@ -41,6 +44,11 @@ impl Braces {
     pub(super) fn closed(self) -> bool {
         self.opened && self.depth == 0
     }
+
+    /// How many bytes came after the object.
+    pub(super) fn beyond(self) -> usize {
+        self.beyond
+    }
 }
 
 #[cfg(test)]
@@ -60,5 +68,13 @@ mod tests {
         assert!(closed("}}{\"a\":[{\"b\\\\\":\"}\\\"{\"}]}"));
         assert!(!closed("}}{\"a\\\"}\""));
         assert!(!closed("{}"));
+    }
+
+    #[test]
+    fn what_comes_after_is_counted_only() {
+        let mut braces = Braces::after(0);
+        braces.read(b"{}},{\"a");
+        assert!(braces.closed());
+        assert_eq!(braces.beyond(), 5);
     }
 }

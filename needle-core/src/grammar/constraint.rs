@@ -6,7 +6,7 @@ use crate::TokenId;
 use crate::error::{Error, Result};
 use crate::trace::ChoiceKind;
 
-use super::arguments::{LAST_CALL, NEXT_CALL, ToolGrammar};
+use super::arguments::{FIRST_CALL, LAST_CALL, NEXT_CALL, ToolGrammar};
 use super::braces::Braces;
 use super::mask::TokenMask;
 use super::names::{self, AFTER_NAME, Next, quoted};
@@ -14,8 +14,6 @@ use super::vocabulary::Vocabulary;
 
 /// The empty answer.
 const NO_CALL: &str = "[]";
-/// What begins an answer with a call.
-const FIRST_CALL: &str = "[{\"name\":\"";
 /// Index of the opening that leads to a call.
 const CALL_PATH: usize = 1;
 /// Most tokens in one forced stretch; only a schema that no finite value satisfies forces more.
@@ -186,6 +184,10 @@ impl Constraint {
 
     /// One token further or one state further; the step, once no token is forced.
     fn next(&mut self, forced: &mut Vec<TokenId>) -> Result<Option<Step>> {
+        if self.is_at_next_call() {
+            self.end_call();
+            return Ok(None);
+        }
         match &mut self.state {
             State::Finished(finish) => Ok(Some(Step::Finished(*finish))),
             State::Arguments { matcher } => match arguments(matcher) {
@@ -256,7 +258,15 @@ impl Constraint {
         for &token in tokens {
             self.take(token);
             forced.push(token);
+            if self.is_at_next_call() {
+                // The matcher does not know the names that may come.
+                break;
+            }
         }
+    }
+
+    fn is_at_next_call(&self) -> bool {
+        matches!(self.state, State::Arguments { .. }) && self.braces.beyond() >= NEXT_CALL.len()
     }
 
     /// Adds an allowed token to the text and to the state.
