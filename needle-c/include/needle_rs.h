@@ -4,8 +4,9 @@
  *
  * Text is UTF-8, given as a pointer and a length in bytes; behind text that is returned stands a NUL that the length
  * leaves out. Functions that can fail return a status and, unless NULL is given, write a message to the caller's
- * ndl_error. No function prints, exits, reads the environment or keeps global state; only ndl_set_allocator is for the
- * whole process. Handles are freed by their own function; models and catalogues may be shared by any number of threads.
+ * ndl_error. No function prints, exits, reads the environment or keeps global state; only ndl_set_allocator and
+ * ndl_use_memory are for the whole process. Handles are freed by their own function; models and catalogues may be
+ * shared by any number of threads.
  *
  * A complete program (examples/c/quickstart.c):
  *
@@ -235,6 +236,18 @@ typedef struct ndl_error {
   char message[NDL_MESSAGE_SIZE];
 } ndl_error;
 
+// What was taken from the block of ndl_use_memory, in bytes, what they cost in bookkeeping included.
+typedef struct ndl_memory {
+  // sizeof(ndl_memory)
+  size_t struct_size;
+  // Now.
+  size_t used;
+  // At most so far.
+  size_t most_used;
+  // How many pieces had no room in the block so far and came from the host's allocator, or the system.
+  uint64_t elsewhere;
+} ndl_memory;
+
 // Reads a model through the host's own file system, such as an asset of a package.
 typedef struct ndl_reader {
   // sizeof(ndl_reader)
@@ -408,6 +421,30 @@ NDL_API const char *ndl_decision_json(const struct ndl_decision *decision, size_
 // Requires:
 // `decision` is NULL or a live handle.
 NDL_API void ndl_decision_free(struct ndl_decision *decision);
+
+// Makes the library work in this block: while it has room, neither the system nor the host's allocator is asked for
+// memory. What has no room comes from there, so a block that is too small costs nothing but that; ndl_memory_used tells. Call
+// it once, before the first model is opened.
+//
+// Errors: NDL_ERROR_INVALID_ARGUMENT if memory is NULL or too small for anything, or if there is a block already.
+// Thread safety: any thread, any time.
+//
+// Requires:
+// `memory` points to `size` bytes that nobody else uses for as long as the library is loaded; `error` is NULL or may be
+// written.
+NDL_API
+ndl_status ndl_use_memory(void *memory,
+                          size_t size,
+                          struct ndl_error *error);
+
+// How much of the block is in use: the number by which to choose its size. All zeros while there is none.
+//
+// Errors: NDL_ERROR_INVALID_ARGUMENT if out is NULL or its size is unknown.
+// Thread safety: any thread, any time.
+//
+// Requires:
+// `out` is NULL or points to a struct with its size set; `error` is NULL or may be written.
+NDL_API ndl_status ndl_memory_used(struct ndl_memory *out, struct ndl_error *error);
 
 // Opens a model: a bundle directory or a bundle in one file. `path` is UTF-8.
 //

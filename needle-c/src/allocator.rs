@@ -1,12 +1,14 @@
-//! Where the library's memory comes from: the system, or the host.
+//! Where the library's memory comes from: the host's block, and else the system or the host's allocator.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
+use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Failure, ndl_error, ndl_status};
 use crate::guard::guarded;
+use crate::memory::BLOCK;
 
 /// The host's allocator. Both functions may be called by any thread that calls the library, and by a session's own.
 #[repr(C)]
@@ -85,8 +87,46 @@ struct Chosen;
 #[global_allocator]
 static ALLOCATOR: Chosen = Chosen;
 
-// SAFETY: all memory is the host's, or all is the system's: the host is set before there is any.
+/// Memory that is not of the host's block.
+struct Elsewhere;
+
+// SAFETY: a piece goes back to where it came from, which its address tells.
 unsafe impl GlobalAlloc for Chosen {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let piece = BLOCK.get().map_or(ptr::null_mut(), |block| block.allocate(layout));
+        // SAFETY: the caller's promises.
+        if piece.is_null() { unsafe { Elsewhere.alloc(layout) } } else { piece }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises.
+        unsafe {
+            match BLOCK.get() {
+                Some(block) if block.holds(memory) => block.release(memory, layout),
+                _ => Elsewhere.dealloc(memory, layout),
+            }
+        }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's promises.
+        unsafe {
+            if BLOCK.get().is_some() {
+                moved(self, memory, layout, size)
+            } else {
+                Elsewhere.realloc(memory, layout, size)
+            }
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises.
+        unsafe { if BLOCK.get().is_some() { zeroed(self, layout) } else { Elsewhere.alloc_zeroed(layout) } }
+    }
+}
+
+// SAFETY: all memory is the host's, or all is the system's: the host is set before there is any.
+unsafe impl GlobalAlloc for Elsewhere {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are those that the host's function and the system's ask for.
         unsafe {
@@ -109,32 +149,55 @@ unsafe impl GlobalAlloc for Chosen {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above; the caller promises that the new layout is one.
+        // SAFETY: as above.
         unsafe {
-            if HOST.get().is_none() {
-                return System.realloc(memory, layout, size);
+            if HOST.get().is_some() {
+                moved(self, memory, layout, size)
+            } else {
+                System.realloc(memory, layout, size)
             }
-            let larger = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !larger.is_null() {
-                memory.copy_to_nonoverlapping(larger, layout.size().min(size));
-                self.dealloc(memory, layout);
-            }
-            larger
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above; new memory of the host is written before it is handed on.
+        // SAFETY: as above.
         unsafe {
             if HOST.get().is_some() {
-                let memory = self.alloc(layout);
-                if !memory.is_null() {
-                    memory.write_bytes(0, layout.size());
-                }
-                return memory;
+                return zeroed(self, layout);
             }
             USED.store(true, Ordering::Relaxed);
             System.alloc_zeroed(layout)
         }
+    }
+}
+
+/// A piece of another size with the same beginning.
+///
+/// # Safety
+/// As [`GlobalAlloc::realloc`].
+unsafe fn moved(by: &impl GlobalAlloc, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+    // SAFETY: the caller promises that the new layout is one, and that the memory has the old one.
+    unsafe {
+        let new = by.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+        if !new.is_null() {
+            memory.copy_to_nonoverlapping(new, layout.size().min(size));
+            by.dealloc(memory, layout);
+        }
+        new
+    }
+}
+
+/// A piece of zeros.
+///
+/// # Safety
+/// As [`GlobalAlloc::alloc`].
+unsafe fn zeroed(by: &impl GlobalAlloc, layout: Layout) -> *mut u8 {
+    // SAFETY: the caller's promise; new memory is written before it is handed on.
+    unsafe {
+        let memory = by.alloc(layout);
+        if !memory.is_null() {
+            memory.write_bytes(0, layout.size());
+        }
+        memory
     }
 }

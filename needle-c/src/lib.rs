@@ -1,7 +1,7 @@
 //! The C interface; `include/needle_rs.h` is generated from it.
 //!
 //! Every function checks its pointers, catches panics and reports through a status and an optional error struct. There
-//! is no global state but the allocator; handles are freed by their own function, which takes NULL.
+//! is no global state but where memory comes from; handles are freed by their own function, which takes NULL.
 #![allow(
     unsafe_code,
     reason = "C hands over raw pointers; every block says what the header demands of the caller"
@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod decision;
 pub mod error;
 mod guard;
+pub mod memory;
 pub mod model;
 pub mod options;
 pub mod session;

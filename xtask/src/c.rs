@@ -16,7 +16,7 @@ pub(crate) fn test() -> Result<(), String> {
     only_own_symbols(&prefix)?;
     beside(&prefix, &folder)?;
     let sanitized = |name: &str| compile(&prefix, &folder, name);
-    for program in ["misuse", "allocator"] {
+    for program in ["misuse", "allocator", "memory"] {
         run(with_library(&mut Command::new(sanitized(program)?), &prefix).arg("models/default"))?;
     }
     driver::conformance(with_library(&mut Command::new(sanitized("driver")?), &prefix))?;

@@ -11,8 +11,9 @@ const OPENING: &str = "/*
  *
  * Text is UTF-8, given as a pointer and a length in bytes; behind text that is returned stands a NUL that the length
  * leaves out. Functions that can fail return a status and, unless NULL is given, write a message to the caller's
- * ndl_error. No function prints, exits, reads the environment or keeps global state; only ndl_set_allocator is for the
- * whole process. Handles are freed by their own function; models and catalogues may be shared by any number of threads.
+ * ndl_error. No function prints, exits, reads the environment or keeps global state; only ndl_set_allocator and
+ * ndl_use_memory are for the whole process. Handles are freed by their own function; models and catalogues may be
+ * shared by any number of threads.
  *
  * A complete program (examples/c/quickstart.c):
  *
