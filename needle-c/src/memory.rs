@@ -61,9 +61,9 @@ pub unsafe extern "C" fn ndl_use_memory(
             let mut pieces = Tlsf::new();
             let block = NonNull::slice_from_raw_parts(start.cast(), size);
             pieces.insert_free_block_ptr(block).ok_or_else(|| refuse("the block is too small"))?;
-            let used = UnsafeCell::new(Used { pieces, used: 0, most_used: 0, elsewhere: 0 });
+            let inside = UnsafeCell::new(Inside { pieces, used: 0, most_used: 0, elsewhere: 0 });
             let bytes = start.addr().get()..start.addr().get() + size;
-            BLOCK.set(Block { bytes, locked: AtomicBool::new(false), used }).map_err(|_| twice())
+            BLOCK.set(Block { bytes, locked: AtomicBool::new(false), inside }).map_err(|_| twice())
         })
     }
 }
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn ndl_memory_used(out: *mut ndl_memory, error: *mut ndl_e
             }
             let empty = ndl_memory { struct_size, used: 0, most_used: 0, elsewhere: 0 };
             *out = BLOCK.get().map_or(empty, |block| {
-                block.locked(|&mut Used { used, most_used, elsewhere, .. }| ndl_memory {
+                block.locked(|&mut Inside { used, most_used, elsewhere, .. }| ndl_memory {
                     struct_size,
                     used,
                     most_used,
@@ -108,10 +108,10 @@ pub(crate) struct Block {
     /// Its addresses.
     bytes: Range<usize>,
     locked: AtomicBool,
-    used: UnsafeCell<Used>,
+    inside: UnsafeCell<Inside>,
 }
 
-struct Used {
+struct Inside {
     /// Pieces of up to 4 GiB, each at most a sixteenth larger than asked for.
     pieces: Tlsf<'static, u32, u16, 27, 16>,
     used: usize,
@@ -119,17 +119,17 @@ struct Used {
     elsewhere: u64,
 }
 
-// SAFETY: `used` is reached through `locked` alone, one thread at a time.
+// SAFETY: `inside` is reached through `locked` alone, one thread at a time.
 unsafe impl Sync for Block {}
 
 impl Block {
     /// Runs `work` while no other thread does. A mutex of the standard library may allocate, which would come back here.
-    fn locked<T>(&self, work: impl FnOnce(&mut Used) -> T) -> T {
+    fn locked<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
         while self.locked.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
             std::hint::spin_loop();
         }
         // SAFETY: the lock is held, and `work` neither panics nor comes back here.
-        let result = work(unsafe { &mut *self.used.get() });
+        let result = work(unsafe { &mut *self.inside.get() });
         self.locked.store(false, Ordering::Release);
         result
     }
