@@ -30,8 +30,8 @@ pub struct ndl_memory {
 }
 
 /// Makes the library work in this block: while it has room, neither the system nor the host's allocator is asked for
-/// memory. What has no room comes from there, so a block that is too small costs nothing but that; ndl_memory_used tells. Call
-/// it once, before the first model is opened.
+/// memory. What has no room comes from there, so a block that is too small costs nothing but that; ndl_memory_used
+/// tells. Call it once, before the first model is opened.
 ///
 /// Errors: NDL_ERROR_INVALID_ARGUMENT if memory is NULL or too small for anything, or if there is a block already.
 /// Thread safety: any thread, any time.

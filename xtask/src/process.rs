@@ -2,13 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+/// When the first command was run.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Runs cargo in the workspace's root.
 pub(crate) fn cargo(arguments: &[&str]) -> Result<(), String> {
     run(Command::new(env!("CARGO")).args(arguments))
 }
 
-/// Runs a command in the workspace's root unless it says otherwise, and shows what it runs.
+/// Runs a command in the workspace's root unless it says otherwise, and shows what it runs and when.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     prepare(command);
     let shown = shown(command);
@@ -50,7 +55,8 @@ fn prepare(command: &mut Command) {
     if command.get_current_dir().is_none() {
         command.current_dir(root());
     }
-    say(&format!("+ {}", shown(command)));
+    let seconds = START.elapsed().as_secs();
+    say(&format!("+ {:02}:{:02} {}", seconds / 60, seconds % 60, shown(command)));
 }
 
 fn shown(command: &Command) -> String {

@@ -186,7 +186,7 @@ fn matcher_from_name(vocabulary: &Vocabulary, name: &str, schema: &Value) -> Res
 
 /// The whole answer whose first call is of this tool.
 ///
-/// Other calls are there for what leads to their names; [`super::Constraint`] goes over to the next tool's grammar then.
+/// Another call is there for what leads to its name; [`super::Constraint`] goes on with that tool's grammar.
 fn answer_grammar(name: &str, schema: &Value) -> TopLevelGrammar {
     let mut arguments = schema.clone();
     let definitions = arguments.as_object_mut().and_then(|map| map.remove("$defs"));
