@@ -1,5 +1,5 @@
-//! The tests of the C library, which is installed for them: misuse, the host's allocator and conformance under sanitizers,
-//! and the examples as a project of their own.
+//! The tests of the C library, which is installed for them: misuse, the host's allocator and memory, and conformance under
+//! sanitizers, and the examples as a project of their own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -65,7 +65,7 @@ class Linear(nn.Module):
         return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
-def rotation(x: Tensor, config: Config) -> Tensor:
+def rope_angles(x: Tensor, config: Config) -> Tensor:
     """Cosines and sines (2, T, E/2) of RoPE's angles for (..., T, D), positions from 0.
 
     Made outside of the layers: a compiled layer would compute them anew for every number that it rotates.
@@ -76,9 +76,9 @@ def rotation(x: Tensor, config: Config) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()]).to(x)
 
 
-def rotate(x: Tensor, by: Tensor) -> Tensor:
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     """RoPE with half-split pairs over (..., T, E)."""
-    cos, sin = by
+    cos, sin = rotation
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
@@ -92,19 +92,19 @@ class Attention(nn.Module):
         self.k_proj, self.v_proj = Linear(c.d_model, kv), Linear(c.d_model, kv)
         self.q_norm, self.k_norm = Norm(c.head_dim), Norm(c.head_dim)
 
-    def queries(self, x: Tensor, by: Tensor | None) -> Tensor:
+    def queries(self, x: Tensor, rotation: Tensor | None) -> Tensor:
         """(..., T, D) -> (..., K, R, T, E), rotated and scaled by 1/sqrt(E)."""
         c = self.config
         q = self.q_proj(x).unflatten(-1, (c.num_kv_heads, c.num_heads // c.num_kv_heads, c.head_dim))
         q = self.q_norm(q).movedim(-4, -2)
-        return (q if by is None else rotate(q, by)) * c.head_dim**-0.5
+        return (q if rotation is None else rotate(q, rotation)) * c.head_dim**-0.5
 
-    def keys_values(self, x: Tensor, by: Tensor | None) -> tuple[Tensor, Tensor]:
+    def keys_values(self, x: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor]:
         """(..., T, D) -> two of (..., K, T, E)."""
         c = self.config
         k = self.k_norm(self.k_proj(x).unflatten(-1, (c.num_kv_heads, c.head_dim))).transpose(-3, -2)
         v = self.v_proj(x).unflatten(-1, (c.num_kv_heads, c.head_dim)).transpose(-3, -2)
-        return (k if by is None else rotate(k, by)), v
+        return (k if rotation is None else rotate(k, rotation)), v
 
     def forward(self, q: Tensor, own: tuple[Tensor, Tensor], mask: Tensor, shared=None, shared_mask=None) -> Tensor:
         """Attention of (G, B, K, R, T, E) over own keys (G, B, K, S, E) and the group's shared keys (G, K, C, E).
@@ -131,12 +131,12 @@ class EncoderLayer(nn.Module):
         self.attn_gate = nn.Parameter(torch.zeros(1))
         self.self_attn = Attention(config)
 
-    def forward(self, x: Tensor, by: Tensor, mask: Tensor, shared=None, shared_mask=None):
+    def forward(self, x: Tensor, rotation: Tensor, mask: Tensor, shared=None, shared_mask=None):
         """One layer; also returns the keys and values that others may attend to."""
         y = self.attn_norm(x)
-        own = self.self_attn.keys_values(y, by)
+        own = self.self_attn.keys_values(y, rotation)
         gate = self.attn_gate.sigmoid().to(x.dtype)
-        x = x + gate * self.self_attn(self.self_attn.queries(y, by), own, mask, shared, shared_mask)
+        x = x + gate * self.self_attn(self.self_attn.queries(y, rotation), own, mask, shared, shared_mask)
         return x, own
 
 
@@ -149,12 +149,19 @@ class DecoderLayer(nn.Module):
         self.self_attn, self.cross_attn = Attention(config), Attention(config)
 
     def forward(
-        self, x: Tensor, by: Tensor, causal: Tensor, source: Tensor, source_mask: Tensor, shared=None, shared_mask=None
+        self,
+        x: Tensor,
+        rotation: Tensor,
+        causal: Tensor,
+        source: Tensor,
+        source_mask: Tensor,
+        shared=None,
+        shared_mask=None,
     ):
         y = self.self_attn_norm(x)
-        own = self.self_attn.keys_values(y, by)
+        own = self.self_attn.keys_values(y, rotation)
         gate = self.self_attn_gate.sigmoid().to(x.dtype)
-        x = x + gate * self.self_attn(self.self_attn.queries(y, by), own, causal)
+        x = x + gate * self.self_attn(self.self_attn.queries(y, rotation), own, causal)
         y = self.cross_attn_norm(x)
         keys = self.cross_attn.keys_values(source, None)
         if shared is not None:
@@ -216,18 +223,18 @@ class San(nn.Module):
         """(G, B, T) whole prompts, everything attends to everything."""
         mask = padding_mask(ids, dtype)
         x = self.embed(ids, dtype)
-        by = rotation(x, self.config)
+        rotation = rope_angles(x, self.config)
         for layer in self.encoder.layers:
-            x, _ = layer(x, by, mask)
+            x, _ = layer(x, rotation, mask)
         return Encoded(self.encoder.final_norm(x), ids)
 
     def encode_tools(self, tool_ids: Tensor, pack: Tensor, dtype: torch.dtype):
         """Every tool alone. Returns its outputs (G, N, S, D), packed (G, C, D), and per layer packed keys, values."""
         mask = padding_mask(tool_ids, dtype)
         x, caches = self.embed(tool_ids, dtype), []
-        by = rotation(x, self.config)
+        rotation = rope_angles(x, self.config)
         for layer in self.encoder.layers:
-            x, (k, v) = layer(x, by, mask)
+            x, (k, v) = layer(x, rotation, mask)
             caches.append(
                 (packed(k.transpose(2, 3), pack).transpose(1, 2), packed(v.transpose(2, 3), pack).transpose(1, 2))
             )
@@ -238,9 +245,9 @@ class San(nn.Module):
         mask = padding_mask(query_ids, dtype)
         shared_mask = padding_mask(catalogue_ids, dtype) if caches else None
         x = self.embed(query_ids, dtype)
-        by = rotation(x, self.config)
+        rotation = rope_angles(x, self.config)
         for i, layer in enumerate(self.encoder.layers):
-            x, _ = layer(x, by, mask, caches[i] if caches else None, shared_mask)
+            x, _ = layer(x, rotation, mask, caches[i] if caches else None, shared_mask)
         return self.encoder.final_norm(x)
 
     def decode(self, target_ids: Tensor, source: Encoded) -> Tensor:
@@ -251,9 +258,9 @@ class San(nn.Module):
         source_mask = padding_mask(source.own_ids, dtype)
         shared_mask = None if source.shared is None else padding_mask(source.shared_ids, dtype)
         x = self.embed(target_ids, dtype)
-        by = rotation(x, self.config)
+        rotation = rope_angles(x, self.config)
         for layer in self.decoder.layers:
-            x = layer(x, by, causal, source.own, source_mask, source.shared, shared_mask)
+            x = layer(x, rotation, causal, source.own, source_mask, source.shared, shared_mask)
         return self.decoder.final_norm(x)
 
     def log_probabilities(
