@@ -306,8 +306,8 @@ NDL_API uint32_t ndl_abi_version(void);
 // Thread safety: any thread, any time.
 NDL_API const char *ndl_version(void);
 
-// Takes all memory of the library from the host from now on. Call it once, before any other function of the library but
-// ndl_abi_version and ndl_version; it is the only setting of the whole process.
+// Takes all memory of the library from the host from now on, but for what has room in the block of ndl_use_memory. Call
+// it once, before any other function of the library but that, ndl_abi_version and ndl_version; it is for the whole process.
 //
 // Errors: NDL_ERROR_INVALID_ARGUMENT if the allocator or one of its functions is NULL, if its size is unknown, or if it is
 // too late.
@@ -423,11 +423,12 @@ NDL_API const char *ndl_decision_json(const struct ndl_decision *decision, size_
 NDL_API void ndl_decision_free(struct ndl_decision *decision);
 
 // Makes the library work in this block: while it has room, neither the system nor the host's allocator is asked for
-// memory. What has no room comes from there, so a block that is too small costs nothing but that; ndl_memory_used tells. Call
-// it once, before the first model is opened.
+// memory. What has no room comes from there, so a block that is too small costs nothing but that; ndl_memory_used
+// tells. Call it once, before the first model is opened.
 //
-// Errors: NDL_ERROR_INVALID_ARGUMENT if memory is NULL or too small for anything, or if there is a block already.
-// Thread safety: any thread, any time.
+// Errors: NDL_ERROR_INVALID_ARGUMENT if memory is NULL, if no block has this size, if it is too small for anything, or if
+// there is a block already.
+// Thread safety: while no other thread calls it.
 //
 // Requires:
 // `memory` points to `size` bytes that nobody else uses for as long as the library is loaded; `error` is NULL or may be

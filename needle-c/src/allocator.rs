@@ -2,7 +2,6 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
-use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -44,8 +43,8 @@ static HOST: OnceLock<Host> = OnceLock::new();
 /// Whether the system has given memory already, which the host could not take back.
 static USED: AtomicBool = AtomicBool::new(false);
 
-/// Takes all memory of the library from the host from now on. Call it once, before any other function of the library but
-/// ndl_abi_version and ndl_version; it is the only setting of the whole process.
+/// Takes all memory of the library from the host from now on, but for what has room in the block of ndl_use_memory. Call
+/// it once, before any other function of the library but that, ndl_abi_version and ndl_version; it is for the whole process.
 ///
 /// Errors: NDL_ERROR_INVALID_ARGUMENT if the allocator or one of its functions is NULL, if its size is unknown, or if it is
 /// too late.
@@ -62,17 +61,16 @@ pub unsafe extern "C" fn ndl_set_allocator(
     // SAFETY: the header demands as much of both pointers.
     unsafe {
         guarded(error, || {
-            // Static texts: a call that is refused must not use the system's memory, or the next one would be too late.
-            let refuse =
-                |problem: &'static str| Failure::new(ndl_status::NDL_ERROR_INVALID_ARGUMENT, problem);
-            let given = allocator.as_ref().ok_or_else(|| refuse("the allocator is NULL"))?;
+            // A call that is refused must not use the system's memory, or the next one would be too late.
+            let given = allocator.as_ref().ok_or_else(|| Failure::argument("the allocator is NULL"))?;
             if given.struct_size != size_of::<ndl_allocator>() {
-                return Err(refuse("struct_size is not sizeof(ndl_allocator) of this version"));
+                return Err(Failure::argument("struct_size is not sizeof(ndl_allocator) of this version"));
             }
             let ndl_allocator { user, allocate: Some(allocate), release: Some(release), .. } = *given else {
-                return Err(refuse("a function of the allocator is NULL; give both"));
+                return Err(Failure::argument("a function of the allocator is NULL; give both"));
             };
-            let too_late = || refuse("too late: set the allocator once, before anything else is called");
+            let too_late =
+                || Failure::argument("too late: set the allocator once, before anything else is called");
             if USED.load(Ordering::Relaxed) {
                 return Err(too_late());
             }
@@ -87,117 +85,57 @@ struct Chosen;
 #[global_allocator]
 static ALLOCATOR: Chosen = Chosen;
 
-/// Memory that is not of the host's block.
-struct Elsewhere;
+fn chosen() -> &'static dyn GlobalAlloc {
+    match BLOCK.get() {
+        Some(block) => block,
+        None => elsewhere(),
+    }
+}
 
-// SAFETY: a piece goes back to where it came from, which its address tells.
+/// Where memory comes from that is not in the block.
+pub(crate) fn elsewhere() -> &'static dyn GlobalAlloc {
+    match HOST.get() {
+        Some(host) => host,
+        None => {
+            USED.store(true, Ordering::Relaxed);
+            &System
+        }
+    }
+}
+
+// SAFETY: a piece goes back to where it came from: the block knows its own, and of the host and the system only one ever
+// gives any, as the host is set before the system has.
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let piece = BLOCK.get().map_or(ptr::null_mut(), |block| block.allocate(layout));
         // SAFETY: the caller's promises.
-        if piece.is_null() { unsafe { Elsewhere.alloc(layout) } } else { piece }
+        unsafe { chosen().alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises.
-        unsafe {
-            match BLOCK.get() {
-                Some(block) if block.holds(memory) => block.release(memory, layout),
-                _ => Elsewhere.dealloc(memory, layout),
-            }
-        }
+        // SAFETY: as above.
+        unsafe { chosen().dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller's promises.
-        unsafe {
-            if BLOCK.get().is_some() {
-                moved(self, memory, layout, size)
-            } else {
-                Elsewhere.realloc(memory, layout, size)
-            }
-        }
+        // SAFETY: as above.
+        unsafe { chosen().realloc(memory, layout, size) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises.
-        unsafe { if BLOCK.get().is_some() { zeroed(self, layout) } else { Elsewhere.alloc_zeroed(layout) } }
+        // SAFETY: as above.
+        unsafe { chosen().alloc_zeroed(layout) }
     }
 }
 
-// SAFETY: all memory is the host's, or all is the system's: the host is set before there is any.
-unsafe impl GlobalAlloc for Elsewhere {
+// SAFETY: the header demands of the host's functions what this trait does.
+unsafe impl GlobalAlloc for Host {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promises are those that the host's function and the system's ask for.
-        unsafe {
-            if let Some(host) = HOST.get() {
-                return (host.allocate)(host.user, layout.size(), layout.align()).cast();
-            }
-            USED.store(true, Ordering::Relaxed);
-            System.alloc(layout)
-        }
+        // SAFETY: the layout's size is not 0, as the caller promises.
+        unsafe { (self.allocate)(self.user, layout.size(), layout.align()).cast() }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as above; the memory came from the same of the two.
-        unsafe {
-            match HOST.get() {
-                Some(host) => (host.release)(host.user, memory.cast(), layout.size(), layout.align()),
-                None => System.dealloc(memory, layout),
-            }
-        }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: as above.
-        unsafe {
-            if HOST.get().is_some() {
-                moved(self, memory, layout, size)
-            } else {
-                System.realloc(memory, layout, size)
-            }
-        }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
-        unsafe {
-            if HOST.get().is_some() {
-                return zeroed(self, layout);
-            }
-            USED.store(true, Ordering::Relaxed);
-            System.alloc_zeroed(layout)
-        }
-    }
-}
-
-/// A piece of another size with the same beginning.
-///
-/// # Safety
-/// As [`GlobalAlloc::realloc`].
-unsafe fn moved(by: &impl GlobalAlloc, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-    // SAFETY: the caller promises that the new layout is one, and that the memory has the old one.
-    unsafe {
-        let new = by.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-        if !new.is_null() {
-            memory.copy_to_nonoverlapping(new, layout.size().min(size));
-            by.dealloc(memory, layout);
-        }
-        new
-    }
-}
-
-/// A piece of zeros.
-///
-/// # Safety
-/// As [`GlobalAlloc::alloc`].
-unsafe fn zeroed(by: &impl GlobalAlloc, layout: Layout) -> *mut u8 {
-    // SAFETY: the caller's promise; new memory is written before it is handed on.
-    unsafe {
-        let memory = by.alloc(layout);
-        if !memory.is_null() {
-            memory.write_bytes(0, layout.size());
-        }
-        memory
+        // SAFETY: the memory was given for this layout, as the caller promises.
+        unsafe { (self.release)(self.user, memory.cast(), layout.size(), layout.align()) }
     }
 }

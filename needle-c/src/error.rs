@@ -91,6 +91,11 @@ impl Failure {
         Self { status, message: message.into() }
     }
 
+    /// Takes no memory, so that the allocator's own functions may use it.
+    pub(crate) fn argument(problem: &'static str) -> Self {
+        Self::new(Status::NDL_ERROR_INVALID_ARGUMENT, problem)
+    }
+
     pub(crate) fn null(what: &str) -> Self {
         Self::new(Status::NDL_ERROR_INVALID_ARGUMENT, format!("{what} is NULL"))
     }

@@ -2,16 +2,17 @@
 //!
 //! The block is cut up by TLSF (Masmano et al., 2004): giving and taking a piece costs the same few steps each time.
 
-use std::alloc::Layout;
+use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::ops::Range;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rlsf::{GRANULARITY, Tlsf};
 
+use crate::allocator::elsewhere;
 use crate::error::{Failure, ndl_error, ndl_status};
 use crate::guard::guarded;
 
@@ -33,8 +34,9 @@ pub struct ndl_memory {
 /// memory. What has no room comes from there, so a block that is too small costs nothing but that; ndl_memory_used
 /// tells. Call it once, before the first model is opened.
 ///
-/// Errors: NDL_ERROR_INVALID_ARGUMENT if memory is NULL or too small for anything, or if there is a block already.
-/// Thread safety: any thread, any time.
+/// Errors: NDL_ERROR_INVALID_ARGUMENT if memory is NULL, if no block has this size, if it is too small for anything, or if
+/// there is a block already.
+/// Thread safety: while no other thread calls it.
 ///
 /// # Safety
 /// `memory` points to `size` bytes that nobody else uses for as long as the library is loaded; `error` is NULL or may be
@@ -48,19 +50,17 @@ pub unsafe extern "C" fn ndl_use_memory(
     // SAFETY: the header demands as much of both pointers.
     unsafe {
         guarded(error, || {
-            let refuse =
-                |problem: &'static str| Failure::new(ndl_status::NDL_ERROR_INVALID_ARGUMENT, problem);
-            let start = NonNull::new(memory).ok_or_else(|| refuse("memory is NULL"))?;
+            let start = NonNull::new(memory).ok_or_else(|| Failure::argument("memory is NULL"))?;
             if size > isize::MAX.cast_unsigned() {
-                return Err(refuse("no block has this size"));
+                return Err(Failure::argument("no block has this size"));
             }
-            let twice = || refuse("there is a block already");
+            let twice = || Failure::argument("there is a block already");
             if BLOCK.get().is_some() {
                 return Err(twice());
             }
             let mut pieces = Tlsf::new();
             let block = NonNull::slice_from_raw_parts(start.cast(), size);
-            pieces.insert_free_block_ptr(block).ok_or_else(|| refuse("the block is too small"))?;
+            pieces.insert_free_block_ptr(block).ok_or_else(|| Failure::argument("the block is too small"))?;
             let inside = UnsafeCell::new(Inside { pieces, used: 0, most_used: 0, elsewhere: 0 });
             let bytes = start.addr().get()..start.addr().get() + size;
             BLOCK.set(Block { bytes, locked: AtomicBool::new(false), inside }).map_err(|_| twice())
@@ -80,12 +80,10 @@ pub unsafe extern "C" fn ndl_memory_used(out: *mut ndl_memory, error: *mut ndl_e
     // SAFETY: the header demands as much of both pointers.
     unsafe {
         guarded(error, || {
-            let refuse =
-                |problem: &'static str| Failure::new(ndl_status::NDL_ERROR_INVALID_ARGUMENT, problem);
-            let out = out.as_mut().ok_or_else(|| refuse("out is NULL"))?;
+            let out = out.as_mut().ok_or_else(|| Failure::argument("out is NULL"))?;
             let struct_size = size_of::<ndl_memory>();
             if out.struct_size != struct_size {
-                return Err(refuse("struct_size is not sizeof(ndl_memory) of this version"));
+                return Err(Failure::argument("struct_size is not sizeof(ndl_memory) of this version"));
             }
             let empty = ndl_memory { struct_size, used: 0, most_used: 0, elsewhere: 0 };
             *out = BLOCK.get().map_or(empty, |block| {
@@ -133,36 +131,35 @@ impl Block {
         self.locked.store(false, Ordering::Release);
         result
     }
+}
 
-    /// Whether a piece is of this block.
-    pub(crate) fn holds(&self, memory: *mut u8) -> bool {
-        self.bytes.contains(&memory.addr())
-    }
-
-    /// A piece, or NULL if none is large enough.
-    pub(crate) fn allocate(&self, layout: Layout) -> *mut u8 {
-        self.locked(|all| {
-            let Some(piece) = all.pieces.allocate(layout) else {
+// SAFETY: a piece is the block's by its address, and goes back to where it came from.
+unsafe impl GlobalAlloc for Block {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let piece = self.locked(|all| {
+            let piece = all.pieces.allocate(layout);
+            if piece.is_some() {
+                all.used += cost(layout);
+                all.most_used = all.most_used.max(all.used);
+            } else {
                 all.elsewhere += 1;
-                return ptr::null_mut();
-            };
-            all.used += cost(layout);
-            all.most_used = all.most_used.max(all.used);
-            piece.as_ptr()
-        })
+            }
+            piece
+        });
+        // SAFETY: the caller's promises.
+        piece.map_or_else(|| unsafe { elsewhere().alloc(layout) }, NonNull::as_ptr)
     }
 
-    /// Takes a piece back.
-    ///
-    /// # Safety
-    /// `memory` is a piece of this block with this layout.
-    pub(crate) unsafe fn release(&self, memory: *mut u8, layout: Layout) {
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        let own = NonNull::new(memory).filter(|piece| self.bytes.contains(&piece.addr().get()));
+        let Some(piece) = own else {
+            // SAFETY: the caller's promises; the memory is not the block's.
+            return unsafe { elsewhere().dealloc(memory, layout) };
+        };
         self.locked(|all| {
-            if let Some(piece) = NonNull::new(memory) {
-                all.used -= cost(layout);
-                // SAFETY: the caller's promise.
-                unsafe { all.pieces.deallocate(piece, layout.align()) };
-            }
+            all.used -= cost(layout);
+            // SAFETY: the piece is in use and has this layout, as the caller promises.
+            unsafe { all.pieces.deallocate(piece, layout.align()) };
         });
     }
 }

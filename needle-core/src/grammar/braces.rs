@@ -1,4 +1,4 @@
-//! Whether the object that is being written is complete.
+//! Whether the object that is being written is complete, and how much was written after it.
 
 /// Follows a JSON object byte by byte, after a number of bytes that do not belong to it.
 #[derive(Clone, Copy, Debug, Default)]
