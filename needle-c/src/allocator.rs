@@ -94,12 +94,11 @@ fn chosen() -> &'static dyn GlobalAlloc {
 
 /// Where memory comes from that is not in the block.
 pub(crate) fn elsewhere() -> &'static dyn GlobalAlloc {
-    match HOST.get() {
-        Some(host) => host,
-        None => {
-            USED.store(true, Ordering::Relaxed);
-            &System
-        }
+    if let Some(host) = HOST.get() {
+        host
+    } else {
+        USED.store(true, Ordering::Relaxed);
+        &System
     }
 }
 
