@@ -1,5 +1,6 @@
 //! Running commands.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -22,6 +23,23 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
         Ok(status) => Err(format!("{shown}: {status}")),
         Err(error) => Err(format!("{shown}: {error}")),
     }
+}
+
+/// As `run`, with a label before each line that the command prints, for commands that run at once.
+pub(crate) fn labelled(label: &str, mut command: Command) -> Result<(), String> {
+    prepare(&mut command);
+    let shown = shown(&command);
+    let failed = |error: std::io::Error| format!("{shown}: {error}");
+    let (reader, writer) = std::io::pipe().map_err(failed)?;
+    command.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+    let mut child = command.spawn().map_err(failed)?;
+    // It holds ends of the pipe, which would never close.
+    drop(command);
+    for line in BufReader::new(reader).split(b'\n') {
+        say(&format!("{label} | {}", String::from_utf8_lossy(&line.map_err(failed)?)));
+    }
+    let status = child.wait().map_err(failed)?;
+    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
 }
 
 /// As `run`; returns what the command printed.
