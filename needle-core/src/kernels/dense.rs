@@ -72,7 +72,20 @@ fn dot_contiguous(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    sums.iter().sum::<f32>() + rest
+    halved(sums, |a, b| a + b) + rest
+}
+
+/// All lanes in one, first half with second half, which takes as many steps as there are halves.
+#[inline(always)]
+pub(super) fn halved(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = join(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// `Σ x²`, in the order of additions of [`dot`].

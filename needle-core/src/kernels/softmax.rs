@@ -2,7 +2,7 @@
 
 use ndarray::ArrayRef1;
 
-use super::dense::LANES;
+use super::dense::{LANES, halved};
 use super::wide::wide;
 use super::with_slice;
 
@@ -24,27 +24,39 @@ wide! {
     pub(crate) fn exponentiate(scores: &mut [f32], scale: f32) -> f32 {
         let mut largest = [f32::NEG_INFINITY; LANES];
         let (blocks, rest) = scores.as_chunks::<LANES>();
-        for block in blocks {
+        for block in blocks.iter().chain([&padded(rest)]) {
             for (largest, score) in largest.iter_mut().zip(block) {
                 // Not `f32::max`, which takes several instructions to treat NaN.
                 *largest = if *score > *largest { *score } else { *largest };
             }
         }
-        let max = largest.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &score| max.max(score));
+        let max = halved(largest, |a, b| if a > b { a } else { b });
         let mut sums = [0.0; LANES];
-        let (blocks, rest) = scores.as_chunks_mut::<LANES>();
-        for block in blocks {
+        let mut block_of = |block: &mut [f32; LANES]| {
             for (sum, score) in sums.iter_mut().zip(block) {
                 *score = exp((*score - max) * scale);
                 *sum += *score;
             }
+        };
+        let (blocks, rest) = scores.as_chunks_mut::<LANES>();
+        for block in blocks {
+            block_of(block);
         }
-        for (sum, score) in sums.iter_mut().zip(rest) {
-            *score = exp((*score - max) * scale);
-            *sum += *score;
+        if !rest.is_empty() {
+            let mut last = padded(rest);
+            block_of(&mut last);
+            rest.copy_from_slice(&last[..rest.len()]);
         }
-        sums.iter().sum()
+        halved(sums, |a, b| a + b)
     }
+}
+
+/// What is left of a row, as a block: a score of minus infinity is never the largest, and its exponential is 0.
+#[inline(always)]
+fn padded(rest: &[f32]) -> [f32; LANES] {
+    let mut block = [f32::NEG_INFINITY; LANES];
+    block[..rest.len()].copy_from_slice(rest);
+    block
 }
 
 /// `e^x` for x ≤ 0 within two units in the last place; 0 below -87, where f32 leaves its normal range.
@@ -57,12 +69,12 @@ fn exp(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let shifted = (if x < -88.0 { -88.0 } else { x }) * std::f32::consts::LOG2_E + SHIFT;
+    let shifted = (if x < -88.0 { -88.0 } else { x }).mul_add(std::f32::consts::LOG2_E, SHIFT);
     let n = shifted - SHIFT;
-    let r = x - n * LN_2_HIGH - n * LN_2_LOW;
-    let mut e = 1.0 / 720.0;
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
+    let mut e: f32 = 1.0 / 720.0;
     for coefficient in [1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        e = e * r + coefficient;
+        e = e.mul_add(r, coefficient);
     }
     // The lowest bits of `shifted` are n: moved to the exponent of `e`, they multiply by 2^n. Those of a NaN that comes of
     // arithmetic are 0, so that it stays one.

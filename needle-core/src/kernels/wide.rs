@@ -2,7 +2,7 @@
 
 /// Defines a function whose body is compiled three times, for AVX-512, for AVX2 and for the baseline, and which takes the
 /// widest that the machine has. The compiler vectorises the loops of each; what they call must be `inline(always)`.
-/// Results are the same bits: nothing is reordered or fused by this.
+/// Results are the same bits: nothing is reordered or fused by this, and `mul_add` is one rounding everywhere.
 macro_rules! wide {
     ($(#[$attribute:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$attribute])*
@@ -13,12 +13,12 @@ macro_rules! wide {
 
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl,fma")]
                 fn avx512($($argument: $type),*) $(-> $result)? {
                     plain($($argument),*)
                 }
 
-                #[target_feature(enable = "avx2")]
+                #[target_feature(enable = "avx2,fma")]
                 fn avx2($($argument: $type),*) $(-> $result)? {
                     plain($($argument),*)
                 }
@@ -27,7 +27,7 @@ macro_rules! wide {
                     // SAFETY: just detected.
                     return unsafe { avx512($($argument),*) };
                 }
-                if is_x86_feature_detected!("avx2") {
+                if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                     // SAFETY: just detected.
                     return unsafe { avx2($($argument),*) };
                 }
@@ -43,6 +43,7 @@ pub(crate) fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("fma")
 }
 
 pub(crate) use wide;

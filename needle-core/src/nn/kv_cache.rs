@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::attention::Heads;
 use super::network::Network;
-use crate::kernels::{Isa, PackedMatrix, Scaling};
+use crate::kernels::{Isa, PackedMatrix};
 
 /// Keys and values of S positions, computed once: keys after their norm and rotation.
 #[derive(Clone, Debug)]
@@ -91,8 +91,8 @@ impl KeyValues {
         let items = packed.iter_mut().zip(keys.zip(values));
         network.for_each(2 * WORK * self.keys.len(), items, |(packed, (keys, values))| {
             *packed = Some(PackedHead {
-                keys: PackedMatrix::quantise(&keys, Scaling::Row, isa),
-                values: PackedMatrix::quantise(&values.t(), Scaling::Group, isa),
+                keys: PackedMatrix::quantise_rows(&keys, isa),
+                values: PackedMatrix::quantise_columns(&values, isa),
             });
         });
         FixedKv::Packed(PackedKv { heads: packed.into_iter().flatten().collect(), len: self.keys.nrows() })

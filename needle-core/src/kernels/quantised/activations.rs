@@ -1,8 +1,8 @@
 //! Rows of activations as int8, with a scale for each row or for each group of 32 values.
 
-use std::slice::from_mut;
+use std::borrow::Cow;
 
-use ndarray::{ArrayRef1, ArrayRef2};
+use ndarray::ArrayRef2;
 
 use crate::checkpoint::GROUP;
 use crate::kernels::wide;
@@ -66,11 +66,10 @@ impl Activations {
             let values = &mut self.values[index * self.inputs..(index + 1) * self.inputs];
             let own = index * groups..(index + 1) * groups;
             let (sums, scales) = (&mut self.sums[own.clone()], &mut self.scales[own]);
-            match (scaling, row.as_slice()) {
-                (Scaling::Row, Some(row)) => (scales[0], sums[0]) = quantise_row(row, values),
-                (Scaling::Row, None) => (scales[0], sums[0]) = quantise_row(&row.to_vec(), values),
-                (Scaling::Group, Some(row)) => quantise_in_groups(row, values, sums, scales),
-                (Scaling::Group, None) => quantise_strided(&row, values, sums, scales),
+            let row = row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+            match scaling {
+                Scaling::Row => (scales[0], sums[0]) = quantise_row(&row, values),
+                Scaling::Group => quantise_in_groups(&row, values, sums, scales),
             }
         }
     }
@@ -148,17 +147,6 @@ fn quantise_in_groups(row: &[f32], values: &mut [i8], sums: &mut [i32], scales: 
     }
 }
 
-/// The same for a row whose numbers do not lie side by side.
-fn quantise_strided(row: &ArrayRef1<f32>, values: &mut [i8], sums: &mut [i32], scales: &mut [f32]) {
-    let mut row = row.iter();
-    for ((values, sum), scale) in values.as_chunks_mut::<GROUP>().0.iter_mut().zip(sums).zip(scales) {
-        let mut group = [0.0; GROUP];
-        // The second iterator is asked only for places that there are, so no value is lost between groups.
-        group.iter_mut().zip(&mut row).for_each(|(value, x)| *value = *x);
-        quantise_groups(&[group], from_mut(values), from_mut(sum), from_mut(scale));
-    }
-}
-
 fn quantise_groups(x: &[[f32; GROUP]], values: &mut [[i8; GROUP]], sums: &mut [i32], scales: &mut [f32]) {
     if super::native::quantise_groups(x, values, sums, scales) {
         return;
@@ -207,7 +195,7 @@ fn range(x: &[f32]) -> (f32, f32) {
 
 /// The larger of two numbers that are not NaN; one instruction, unlike `f32::max`.
 #[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
+pub(super) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 

@@ -10,10 +10,10 @@
 use std::ops::Range;
 
 use half::f16;
-use ndarray::ArrayRef2;
+use ndarray::{ArrayRef2, s};
 
 use super::Isa;
-use super::activations::{Activations, LIMIT, STEP, Scaling, round};
+use super::activations::{Activations, LIMIT, STEP, Scaling, larger, round};
 use crate::checkpoint::GROUP;
 use crate::kernels::wide;
 
@@ -159,16 +159,34 @@ impl PackedMatrix {
         Some(packed)
     }
 
-    /// Quantises `w` (O, I) to int8 and packs it; I is filled up with zeros to a multiple of 32.
-    pub fn quantise(w: &ArrayRef2<f32>, scaling: Scaling, isa: Isa) -> Self {
+    /// Quantises the rows of `w` (O, I) to int8 with a scale each; I is filled up with zeros to a multiple of 32.
+    pub fn quantise_rows(w: &ArrayRef2<f32>, isa: Isa) -> Self {
         let mut quantised = Activations::default();
-        quantised.quantise(w, scaling);
-        let mut packed = Self::empty(Bits::Eight, scaling, [w.nrows(), quantised.inputs()], isa);
+        quantised.quantise(w, Scaling::Row);
+        let mut packed = Self::empty(Bits::Eight, Scaling::Row, [w.nrows(), quantised.inputs()], isa);
         let mut bytes = vec![0; quantised.inputs()];
         for output in 0..w.nrows() {
             let row = quantised.row(output);
             bytes.iter_mut().zip(row.values).for_each(|(byte, value)| *byte = value.cast_unsigned());
             packed.set(output, &bytes, row.scales.iter().map(|&scale| f16::from_f32(scale)));
+        }
+        packed
+    }
+
+    /// Quantises the columns of `w` (I, O) to int8 in groups of 32, of which the last is filled up with zeros.
+    pub fn quantise_columns(w: &ArrayRef2<f32>, isa: Isa) -> Self {
+        let (rows, columns) = w.dim();
+        let inputs = rows.next_multiple_of(GROUP);
+        let mut packed = Self::empty(Bits::Eight, Scaling::Group, [columns, inputs], isa);
+        let blocks = packed.blocks.as_chunks_mut().0;
+        for (index, (blocks, scales)) in blocks.iter_mut().zip(&mut packed.scales).enumerate() {
+            let (column, row) = (index / (inputs / GROUP) * PANEL, index % (inputs / GROUP) * GROUP);
+            let part = w.slice(s![row..rows.min(row + GROUP), column..columns.min(column + PANEL)]);
+            let mut tile = [[0.0; PANEL]; GROUP];
+            for (tile, row) in tile.iter_mut().zip(part.outer_iter()) {
+                tile.iter_mut().zip(row).for_each(|(value, x)| *value = *x);
+            }
+            quantise_tile(&tile, blocks, scales);
         }
         packed
     }
@@ -261,14 +279,47 @@ wide! {
     }
 }
 
+wide! {
+    /// Quantises one group of inputs of a panel's outputs, as [`Activations::quantise`] would, and packs it.
+    fn quantise_tile(
+        tile: &[[f32; PANEL]; GROUP],
+        blocks: &mut [Block; GROUP / STEP],
+        scales: &mut [u16; PANEL],
+    ) {
+        let mut largest = [0.0_f32; PANEL];
+        for row in tile {
+            for (largest, x) in largest.iter_mut().zip(row) {
+                *largest = larger(*largest, x.abs());
+            }
+        }
+        let inverse = largest.map(|largest| if largest > 0.0 { LIMIT / largest } else { 0.0 });
+        for (block, quad) in blocks.iter_mut().zip(tile.as_chunks::<STEP>().0) {
+            let mut words = [0_u32; PANEL];
+            for (index, row) in quad.iter().enumerate() {
+                for ((word, x), inverse) in words.iter_mut().zip(row).zip(inverse) {
+                    *word |= u32::from(round(x * inverse).cast_unsigned() ^ OFFSET_BIT) << (8 * index);
+                }
+            }
+            for (bytes, word) in block.0.as_chunks_mut().0.iter_mut().zip(words) {
+                *bytes = word.to_le_bytes();
+            }
+        }
+        for (scale, largest) in scales.iter_mut().zip(largest) {
+            *scale = f16::from_f32(largest * (1.0 / LIMIT)).to_bits();
+        }
+    }
+}
+
+/// Flipping the sign bit of an int8 adds its offset, 128.
+const OFFSET_BIT: u8 = 0x80;
+
 /// Moves one output's stored bytes into its lane.
 fn pack_row(bits: Bits, stored: &[u8], lane: usize, target: &mut [Block]) {
     let lane = lane * STEP..(lane + 1) * STEP;
     match bits {
         Bits::Eight => {
             for (quad, block) in stored.as_chunks::<STEP>().0.iter().zip(target) {
-                // Flipping the sign bit adds 128.
-                block.0[lane.clone()].copy_from_slice(&quad.map(|q| q ^ 0x80));
+                block.0[lane.clone()].copy_from_slice(&quad.map(|q| q ^ OFFSET_BIT));
             }
         }
         Bits::Four => {

@@ -127,6 +127,26 @@ proptest! {
     }
 
     #[test]
+    fn packed_columns_are_those_that_activations_are_quantised_to(
+        x in (0..80_usize, 0..40_usize).prop_flat_map(|(rows, columns)| matrix(rows, columns)),
+    ) {
+        let packed = PackedMatrix::quantise_columns(&x, Isa::best());
+        let mut expected = Activations::default();
+        expected.quantise(&x.t(), Scaling::Group);
+        prop_assert_eq!((packed.outputs(), packed.inputs()), (expected.rows(), expected.inputs()));
+        for output in 0..packed.outputs() {
+            let panel = packed.panels(output / PANEL..output / PANEL + 1);
+            let column = expected.row(output);
+            for (step, values) in column.values.as_chunks::<STEP>().0.iter().enumerate() {
+                prop_assert_eq!(panel.weights(output % PANEL, step), values.map(i32::from));
+            }
+            for (group, &scale) in column.scales.iter().enumerate() {
+                prop_assert_eq!(panel.scale(output % PANEL, group), f16::from_f32(scale).to_f32());
+            }
+        }
+    }
+
+    #[test]
     fn weights_that_share_a_scale_are_kept_as_they_are(
         values in prop::collection::vec(-127_i8..=127, 63), scale in 1e-3_f32..2.0,
     ) {
@@ -156,10 +176,12 @@ fn rows_of_zeros_and_broken_numbers_are_harmless() {
 #[test]
 fn no_inputs_and_no_outputs_are_harmless() {
     let mut activations = Activations::default();
-    for scaling in [Scaling::Row, Scaling::Group] {
-        for (outputs, inputs) in [(0, 64), (20, 0), (0, 0)] {
-            activations.quantise(&Array2::ones((5, inputs)), scaling);
-            let w = PackedMatrix::quantise(&Array2::ones((outputs, inputs)), scaling, Isa::best());
+    for (outputs, inputs) in [(0, 64), (20, 0), (0, 0)] {
+        for w in [
+            PackedMatrix::quantise_rows(&Array2::ones((outputs, inputs)), Isa::best()),
+            PackedMatrix::quantise_columns(&Array2::ones((inputs, outputs)), Isa::best()),
+        ] {
+            activations.quantise(&Array2::ones((5, inputs)), w.scaling());
             let mut out = Array2::ones((5, outputs));
             matmul_packed(&activations, &w, 0, &mut out);
             assert_eq!(out, Array2::<f32>::zeros((5, outputs)));
