@@ -66,7 +66,7 @@ def test_merged_runs_go_on_from_the_mean(data, pieces, tmp_path):
     whole_data(data)
     start = run(data, runs[0], pieces, 2)
     shutil.copytree(*runs)
-    for shard, folder in enumerate(runs):
+    for shard, folder in enumerate(runs, 1):
         args = parser().parse_args(
             ["train", f"--data={data}", f"--out={folder}", "--steps=4", "--groups=2", f"--shard={shard}", "--threads=1"]
             + ["--compiled=false", "--bf16=false", f"--vocab_size={pieces.get_vocab_size()}"]
@@ -80,8 +80,8 @@ def test_merged_runs_go_on_from_the_mean(data, pieces, tmp_path):
     assert not torch.equal(apart[0]["model"][name], apart[1]["model"][name])
     torch.testing.assert_close(first["model"][name], (apart[0]["model"][name] + apart[1]["model"][name]) / 2)
     assert torch.equal(first["model"][name], second["model"][name])
-    assert first["examples"] == {0: apart[0]["examples"][0], 1: apart[1]["examples"][1]}
-    assert apart[0]["examples"][0] > apart[1]["examples"][0] == start.examples[0]
+    assert first["examples"] == start.examples | {1: apart[0]["examples"][1], 2: apart[1]["examples"][2]}
+    assert all(first["examples"].values())
     with pytest.raises(ValueError, match="two or more"):
         merge(runs[:1])
 
@@ -135,9 +135,15 @@ def test_a_run_goes_on_from_a_bundle(data, pieces, tmp_path, form):
         torch.testing.assert_close(started["model"][name], value, atol=tolerance, rtol=0)
         assert torch.equal(started["average"][name], started["model"][name])
     assert static_embedding.load(new).shape == (pieces.get_vocab_size(), 32)
+    beginning = shutil.copytree(new, tmp_path / "beginning")
     # The sizes are the run's own.
     main("train", f"--data={data}", f"--out={new}", "--steps=2", "--groups=2", "--threads=1", "--compiled=false")
-    assert read_checkpoint(new / "checkpoint.pt")["step"] == 2
+    trained = read_checkpoint(new / "checkpoint.pt")
+    assert trained["step"] == 2
+    main("merge", str(new), str(beginning))
+    mean = read_checkpoint(new / "checkpoint.pt")["average"]
+    for name, value in mean.items():
+        torch.testing.assert_close(value, (trained["average"][name] + started["average"][name]) / 2)
     with pytest.raises(ValueError, match="exists"):
         main("start", str(bundle), f"--out={new}")
 

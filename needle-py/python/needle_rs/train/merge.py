@@ -1,6 +1,8 @@
-"""Runs that went on from one checkpoint with different data, averaged into one: local SGD.
+"""Runs that went on from one checkpoint, averaged into one: with different data (local SGD), or one of them and the
+weights that it began with, which keeps more of what these knew.
 
-Source: Stich, "Local SGD Converges Fast and Communicates Little" (2019).
+Sources: Stich, "Local SGD Converges Fast and Communicates Little" (2019); Wortsman et al., "Robust fine-tuning of
+zero-shot models" (2022).
 """
 
 from pathlib import Path
@@ -32,10 +34,13 @@ def merge(runs: list[Path]) -> dict:
 
 
 def _mean(values: list):
-    """The mean of equal structures' floating-point tensors; of all else the first."""
+    """The mean of equal structures' floating-point tensors; of all else the first.
+
+    A run that has just begun has optimisers without a state, which the mean does not have then either.
+    """
     first = values[0]
     if isinstance(first, dict):
-        return {key: _mean([value[key] for value in values]) for key in first}
+        return {key: _mean([value[key] for value in values]) for key in first if all(key in value for value in values)}
     if isinstance(first, list):
         return [_mean(list(items)) for items in zip(*values, strict=True)]
     if isinstance(first, Tensor) and first.is_floating_point():
