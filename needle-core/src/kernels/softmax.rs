@@ -22,9 +22,13 @@ pub fn softmax(scores: &mut ArrayRef1<f32>, scale: f32) {
 wide! {
     /// Replaces scores by `exp(scale · (s - max))` and returns their sum: a softmax that is not divided by it yet.
     pub(crate) fn exponentiate(scores: &mut [f32], scale: f32) -> f32 {
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        let (blocks, rest) = scores.as_chunks::<LANES>();
-        for block in blocks.iter().chain([&padded(rest)]) {
+        // What the whole blocks leave is in the last one, which overlaps them: its first places are counted already.
+        let Some(last) = scores.last_chunk::<LANES>().copied() else {
+            return exponentiate_few(scores, scale);
+        };
+        let counted = LANES - scores.len() % LANES;
+        let mut largest = last;
+        for block in scores.as_chunks::<LANES>().0 {
             for (largest, score) in largest.iter_mut().zip(block) {
                 // Not `f32::max`, which takes several instructions to treat NaN.
                 *largest = if *score > *largest { *score } else { *largest };
@@ -32,31 +36,32 @@ wide! {
         }
         let max = halved(largest, |a, b| if a > b { a } else { b });
         let mut sums = [0.0; LANES];
-        let mut block_of = |block: &mut [f32; LANES]| {
+        for block in scores.as_chunks_mut::<LANES>().0 {
             for (sum, score) in sums.iter_mut().zip(block) {
                 *score = exp((*score - max) * scale);
                 *sum += *score;
             }
-        };
-        let (blocks, rest) = scores.as_chunks_mut::<LANES>();
-        for block in blocks {
-            block_of(block);
         }
-        if !rest.is_empty() {
-            let mut last = padded(rest);
-            block_of(&mut last);
-            rest.copy_from_slice(&last[..rest.len()]);
+        if let Some(block) = scores.last_chunk_mut::<LANES>() {
+            for (lane, ((sum, score), last)) in sums.iter_mut().zip(block).zip(last).enumerate() {
+                *score = exp((last - max) * scale);
+                *sum += if lane < counted { 0.0 } else { *score };
+            }
         }
         halved(sums, |a, b| a + b)
     }
 }
 
-/// What is left of a row, as a block: a score of minus infinity is never the largest, and its exponential is 0.
+/// The same for a row that is shorter than a block.
 #[inline(always)]
-fn padded(rest: &[f32]) -> [f32; LANES] {
-    let mut block = [f32::NEG_INFINITY; LANES];
-    block[..rest.len()].copy_from_slice(rest);
-    block
+fn exponentiate_few(scores: &mut [f32], scale: f32) -> f32 {
+    let max = scores.iter().fold(f32::NEG_INFINITY, |max, &score| max.max(score));
+    let mut sum = 0.0;
+    for score in scores {
+        *score = exp((*score - max) * scale);
+        sum += *score;
+    }
+    sum
 }
 
 /// `e^x` for x ≤ 0 within two units in the last place; 0 below -87, where f32 leaves its normal range.

@@ -7,10 +7,12 @@
 //! high one. A panel's scales, one f16 per output or per output and group of 32 inputs, lie apart so that values stay
 //! aligned.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use half::f16;
-use ndarray::{ArrayRef2, s};
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use ndarray::{ArrayRef2, Axis};
 
 use super::Isa;
 use super::activations::{Activations, LIMIT, STEP, Scaling, larger, round};
@@ -175,18 +177,27 @@ impl PackedMatrix {
 
     /// Quantises the columns of `w` (I, O) to int8 in groups of 32, of which the last is filled up with zeros.
     pub fn quantise_columns(w: &ArrayRef2<f32>, isa: Isa) -> Self {
-        let (rows, columns) = w.dim();
-        let inputs = rows.next_multiple_of(GROUP);
+        let (columns, inputs) = (w.ncols(), w.nrows().next_multiple_of(GROUP));
         let mut packed = Self::empty(Bits::Eight, Scaling::Group, [columns, inputs], isa);
-        let blocks = packed.blocks.as_chunks_mut().0;
-        for (index, (blocks, scales)) in blocks.iter_mut().zip(&mut packed.scales).enumerate() {
-            let (column, row) = (index / (inputs / GROUP) * PANEL, index % (inputs / GROUP) * GROUP);
-            let part = w.slice(s![row..rows.min(row + GROUP), column..columns.min(column + PANEL)]);
-            let mut tile = [[0.0; PANEL]; GROUP];
-            for (tile, row) in tile.iter_mut().zip(part.outer_iter()) {
-                tile.iter_mut().zip(row).for_each(|(value, x)| *value = *x);
+        let groups = inputs / GROUP;
+        let mut tiles = vec![[[0.0; PANEL]; GROUP]; columns.div_ceil(PANEL)];
+        for (group, part) in w.axis_chunks_iter(Axis(0), GROUP).enumerate() {
+            for (index, row) in part.outer_iter().enumerate() {
+                let row = row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+                let (full, rest) = row.as_chunks();
+                for (tile, values) in tiles.iter_mut().zip(full) {
+                    tile[index] = *values;
+                }
+                if let Some(tile) = tiles.get_mut(full.len()) {
+                    tile[index][..rest.len()].copy_from_slice(rest);
+                }
             }
-            quantise_tile(&tile, blocks, scales);
+            let blocks = packed.blocks.as_chunks_mut().0.iter_mut().zip(&mut packed.scales);
+            for (tile, (blocks, scales)) in tiles.iter_mut().zip(blocks.skip(group).step_by(groups)) {
+                tile[part.nrows()..].fill([0.0; PANEL]);
+                let exact = quantise_tile(tile, blocks);
+                scales.reinterpret_cast_mut::<f16>().convert_from_f32_slice(&exact);
+            }
         }
         packed
     }
@@ -280,12 +291,8 @@ wide! {
 }
 
 wide! {
-    /// Quantises one group of inputs of a panel's outputs, as [`Activations::quantise`] would, and packs it.
-    fn quantise_tile(
-        tile: &[[f32; PANEL]; GROUP],
-        blocks: &mut [Block; GROUP / STEP],
-        scales: &mut [u16; PANEL],
-    ) {
+    /// Quantises one group of inputs of a panel's outputs, as [`Activations::quantise`] would, and packs it; their scales.
+    fn quantise_tile(tile: &[[f32; PANEL]; GROUP], blocks: &mut [Block; GROUP / STEP]) -> [f32; PANEL] {
         let mut largest = [0.0_f32; PANEL];
         for row in tile {
             for (largest, x) in largest.iter_mut().zip(row) {
@@ -304,9 +311,7 @@ wide! {
                 *bytes = word.to_le_bytes();
             }
         }
-        for (scale, largest) in scales.iter_mut().zip(largest) {
-            *scale = f16::from_f32(largest * (1.0 / LIMIT)).to_bits();
-        }
+        largest.map(|largest| largest * (1.0 / LIMIT))
     }
 }
 
