@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use ndarray::ArrayRef2;
+use ndarray::{ArrayRef2, ArrayView1};
 
 use crate::checkpoint::GROUP;
 use crate::kernels::wide;
@@ -66,7 +66,7 @@ impl Activations {
             let values = &mut self.values[index * self.inputs..(index + 1) * self.inputs];
             let own = index * groups..(index + 1) * groups;
             let (sums, scales) = (&mut self.sums[own.clone()], &mut self.scales[own]);
-            let row = row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+            let row = side_by_side(&row);
             match scaling {
                 Scaling::Row => (scales[0], sums[0]) = quantise_row(&row, values),
                 Scaling::Group => quantise_in_groups(&row, values, sums, scales),
@@ -112,6 +112,11 @@ impl Activations {
             scales: &self.scales[own],
         }
     }
+}
+
+/// The numbers of a row side by side, as they are in all but transposed arrays.
+pub(super) fn side_by_side<'a>(row: &ArrayView1<'a, f32>) -> Cow<'a, [f32]> {
+    row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed)
 }
 
 /// Quantises a row of at most as many numbers as `values`; the rest of these is zeros. Its scale and their sum.

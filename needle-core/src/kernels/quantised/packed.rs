@@ -7,7 +7,6 @@
 //! high one. A panel's scales, one f16 per output or per output and group of 32 inputs, lie apart so that values stay
 //! aligned.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use half::f16;
@@ -15,7 +14,7 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use ndarray::{ArrayRef2, Axis};
 
 use super::Isa;
-use super::activations::{Activations, LIMIT, STEP, Scaling, larger, round};
+use super::activations::{Activations, LIMIT, STEP, Scaling, larger, round, side_by_side};
 use crate::checkpoint::GROUP;
 use crate::kernels::wide;
 
@@ -183,7 +182,7 @@ impl PackedMatrix {
         let mut tiles = vec![[[0.0; PANEL]; GROUP]; columns.div_ceil(PANEL)];
         for (group, part) in w.axis_chunks_iter(Axis(0), GROUP).enumerate() {
             for (index, row) in part.outer_iter().enumerate() {
-                let row = row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed);
+                let row = side_by_side(&row);
                 let (full, rest) = row.as_chunks();
                 for (tile, values) in tiles.iter_mut().zip(full) {
                     tile[index] = *values;
