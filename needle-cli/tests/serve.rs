@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -19,13 +21,18 @@ struct Needle {
     url: String,
 }
 
+/// Written once: a server that another test starts must not read it half-written.
+static POLICY: LazyLock<PathBuf> = LazyLock::new(|| {
+    let policy = std::env::temp_dir().join(format!("needle-policy-{}.json", std::process::id()));
+    std::fs::write(&policy, r#"{"threshold":0}"#).unwrap();
+    policy
+});
+
 impl Needle {
     fn start(arguments: &[&str]) -> Self {
-        let policy = std::env::temp_dir().join(format!("needle-policy-{}.json", std::process::id()));
-        std::fs::write(&policy, r#"{"threshold":0}"#).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_needle"))
             .args(["serve", "--port", "0", "--policy"])
-            .arg(&policy)
+            .arg(&*POLICY)
             .args(arguments)
             .env("UPSTREAM_KEY", "large-key")
             .stderr(Stdio::piped())
