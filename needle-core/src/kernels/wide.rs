@@ -13,7 +13,7 @@ macro_rules! wide {
 
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx512f,avx512bw,avx512vl,fma")]
+                #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
                 fn avx512($($argument: $type),*) $(-> $result)? {
                     plain($($argument),*)
                 }
@@ -43,7 +43,6 @@ pub(crate) fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("fma")
 }
 
 pub(crate) use wide;
