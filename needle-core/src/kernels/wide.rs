@@ -37,7 +37,7 @@ macro_rules! wide {
     };
 }
 
-/// Whether the machine has the parts of AVX-512 that [`wide`] compiles for.
+/// Whether the machine has the parts of AVX-512 that [`wide`] compiles for; they bring fused multiply-adds with them.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
