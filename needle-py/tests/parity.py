@@ -63,10 +63,8 @@ def outputs(model: San, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     out = {}
     if tools:
         tool_ids = torch.nn.utils.rnn.pad_sequence(tools, batch_first=True)[None]
-        width = tool_ids.shape[-1]
-        pack = torch.cat([i * width + torch.arange(len(t)) for i, t in enumerate(tools)])[None]
         catalogue_ids = torch.cat(tools)[None]
-        rows, shared, caches = model.encode_tools(tool_ids, pack, torch.float32)
+        rows, shared, caches = model.encode_tools(tool_ids, catalogue_ids, torch.float32)
         own = model.encode_queries(query, caches, catalogue_ids, torch.float32)
         source = Encoded(own, query, shared, catalogue_ids)
         out |= {"tools": shared[0], "tools_contrastive": model.contrast(rows, tool_ids)[0]}

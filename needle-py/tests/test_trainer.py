@@ -13,12 +13,14 @@ import torch
 
 from needle_rs.train import jsonl, rows, static_embedding, templates, values
 from needle_rs.train.__main__ import parser
+from needle_rs.train.attention import Places, packed_attention, padded_attention
 from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
 from needle_rs.train.grow import grow
 from needle_rs.train.merge import merge
 from needle_rs.train.model import Config, San
-from needle_rs.train.shared_attention import SharedAttention, shared_attention
+from needle_rs.train.packing import Packing
+from needle_rs.train.prompt import PAD
 from needle_rs.train.start import dequantised, start
 from needle_rs.train.trainer import Settings, load_average, read_checkpoint, train
 
@@ -274,19 +276,34 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoint(data, p
     assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
 
 
-def test_both_forms_of_shared_attention_are_the_same_function():
+@pytest.mark.parametrize("case", ["tools", "queries", "causal", "cross"])
+def test_both_forms_of_attention_are_the_same_function(case):
     generator = torch.Generator().manual_seed(1)
-    shapes = [(2, 3, 2, 4, 8), (2, 3, 2, 5, 8), (2, 3, 2, 5, 8), (2, 2, 7, 8), (2, 2, 7, 8)]
-    masks = [torch.zeros(2, 3, 5), torch.zeros(2, 7)]
-    masks[0][0, 1, 3:] = masks[1][1, 5:] = -1e4
+
+    def rows(lengths: list[list[int]]) -> Packing:
+        longest = max(length for group in lengths for length in group)
+        ids = [[[7] * length + [PAD] * (longest - length) for length in group] for group in lengths]
+        return Packing.of(torch.tensor(ids))
+
+    own, others, shared = rows([[3, 5, 0], [1, 9, 2]]), rows([[4, 2, 1], [8, 1, 1]]), rows([[70], [6]])
+    places = {
+        "tools": Places(2, own, own),
+        "queries": Places(2, own, own, shared),
+        "causal": Places(2, own, own, causal=True),
+        "cross": Places(2, own, others, shared),
+    }[case]
+    shapes = [(2, len(places.queries.index), 2, 8)]
+    shapes += [(2, len(keys.index), 8) for keys in (places.keys, places.shared) if keys for _ in "kv"]
     results = []
-    for attend in (SharedAttention.apply, shared_attention):
-        inputs = [torch.randn(shape, generator=generator.manual_seed(n)) for n, shape in enumerate(shapes)]
-        out = attend(*(x.requires_grad_() for x in inputs), *masks)
+    for attend in (packed_attention, padded_attention):
+        inputs = [torch.randn(s, generator=generator.manual_seed(n), requires_grad=True) for n, s in enumerate(shapes)]
+        out = attend(inputs[0], places, *inputs[1:])
+        out = places.queries.pad(out.movedim(0, 1))
         out.square().sum().backward()
         results.append([out, *(x.grad for x in inputs)])
     for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+        assert a.any()
+        torch.testing.assert_close(a, b, atol=5e-5, rtol=1e-4)
 
 
 def whole_data(data) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from .generate import Group
+from .packing import width
 from .prompt import PAD, Prompter
 from .target import FORCED, answer_tokens
 
@@ -64,20 +65,20 @@ def collate(groups: list[Group], prompter: Prompter, limits: Limits = UNLIMITED)
         return None
 
     num_groups, num_tools = len(groups), max(len(t) for t in tools)
-    segment = max(len(s) for t in tools for s in t)
+    segment = width(max(len(s) for t in tools for s in t))
     num_queries = max(len(rows) for rows in examples)
-    query = max(len(r[0]) for rows in examples for r in rows)
-    target = max(len(r[1]) for rows in examples for r in rows) - 1
-    width = max(sum(c != FORCED for c in r[2]) for rows in examples for r in rows)
+    query = width(max(len(r[0]) for rows in examples for r in rows))
+    target = width(max(len(r[1]) for rows in examples for r in rows) - 1)
+    num_free = max(sum(c != FORCED for c in r[2]) for rows in examples for r in rows)
     out = {
         "tool_ids": np.full((num_groups, num_tools, segment), PAD, np.int64),
         "pack": np.zeros((num_groups, max(map(len, catalogues))), np.int64),
         "catalogue_ids": np.full((num_groups, max(map(len, catalogues))), PAD, np.int64),
         "query_ids": np.full((num_groups, num_queries, query), PAD, np.int64),
         "target_ids": np.full((num_groups, num_queries, target), PAD, np.int64),
-        "free": np.zeros((num_groups, num_queries, width), np.int64),
-        "labels": np.full((num_groups, num_queries, width), PAD, np.int64),
-        "classes": np.zeros((num_groups, num_queries, width), np.int64),
+        "free": np.zeros((num_groups, num_queries, num_free), np.int64),
+        "labels": np.full((num_groups, num_queries, num_free), PAD, np.int64),
+        "classes": np.zeros((num_groups, num_queries, num_free), np.int64),
         "answer_tool": np.full((num_groups, num_queries), -1, np.int64),
     }
     for g, (segments, rows) in enumerate(zip(tools, examples, strict=True)):

@@ -2,8 +2,8 @@
 
 Tensor names and orientation are the engine's (`needle-core`), so a state dict is a checkpoint. In the isolated
 layout a group of queries shares one catalogue; attention over it is one product of all the group's queries with
-the catalogue's keys and one softmax over catalogue and own keys together.
-Axes: see `batch.py`; D width, H query heads, K key/value heads, R = H/K, E head width.
+the catalogue's keys and one softmax over catalogue and own keys together. Layers work on packed tokens.
+Axes: see `batch.py` and `attention.py`; D width, H query heads.
 """
 
 import math
@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import attention
+from .attention import Places, attend
+from .packing import Packing, mask
 from .prompt import PAD
-from .shared_attention import SharedAttention, shared_attention
-
-MASKED = -1e4
 
 
 @dataclass
@@ -37,6 +37,11 @@ class Config:
     @property
     def head_dim(self) -> int:
         return self.d_model // self.num_heads
+
+    @property
+    def rep(self) -> int:
+        """Query heads to a key/value head"""
+        return self.num_heads // self.num_kv_heads
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -65,19 +70,19 @@ class Linear(nn.Module):
         return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
-def rope_angles(x: Tensor, config: Config) -> Tensor:
-    """Cosines and sines (2, T, E/2) of RoPE's angles for (..., T, D), positions from 0.
+def rope_angles(x: Tensor, position: Tensor, config: Config) -> Tensor:
+    """Cosines and sines (2, N, 1, E/2) of RoPE's angles for tokens (N, D) at `position` (N,).
 
     Made outside of the layers: a compiled layer would compute them anew for every number that it rotates.
     """
     half = config.head_dim // 2
     frequencies = config.rope_theta ** (-torch.arange(half, device=x.device) / half)
-    angles = torch.outer(torch.arange(x.shape[-2], device=x.device), frequencies)
+    angles = torch.outer(position, frequencies)[:, None]
     return torch.stack([angles.cos(), angles.sin()]).to(x)
 
 
 def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """RoPE with half-split pairs over (..., T, E)."""
+    """RoPE with half-split pairs over (N, H, E)."""
     cos, sin = rotation
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
@@ -93,35 +98,23 @@ class Attention(nn.Module):
         self.q_norm, self.k_norm = Norm(c.head_dim), Norm(c.head_dim)
 
     def queries(self, x: Tensor, rotation: Tensor | None) -> Tensor:
-        """(..., T, D) -> (..., K, R, T, E), rotated and scaled by 1/sqrt(E)."""
+        """(N, D) -> (K, N, R, E), rotated and scaled by 1/sqrt(E)."""
         c = self.config
-        q = self.q_proj(x).unflatten(-1, (c.num_kv_heads, c.num_heads // c.num_kv_heads, c.head_dim))
-        q = self.q_norm(q).movedim(-4, -2)
-        return (q if rotation is None else rotate(q, rotation)) * c.head_dim**-0.5
+        q = self.q_norm(self.q_proj(x).unflatten(-1, (c.num_heads, c.head_dim)))
+        q = (q if rotation is None else rotate(q, rotation)) * c.head_dim**-0.5
+        return q.unflatten(1, (c.num_kv_heads, -1)).transpose(0, 1).contiguous()
 
     def keys_values(self, x: Tensor, rotation: Tensor | None) -> tuple[Tensor, Tensor]:
-        """(..., T, D) -> two of (..., K, T, E)."""
+        """(N, D) -> two of (K, N, E)."""
         c = self.config
-        k = self.k_norm(self.k_proj(x).unflatten(-1, (c.num_kv_heads, c.head_dim))).transpose(-3, -2)
-        v = self.v_proj(x).unflatten(-1, (c.num_kv_heads, c.head_dim)).transpose(-3, -2)
-        return (k if rotation is None else rotate(k, rotation)), v
+        k = self.k_norm(self.k_proj(x).unflatten(-1, (c.num_kv_heads, c.head_dim)))
+        v = self.v_proj(x).unflatten(-1, (c.num_kv_heads, c.head_dim))
+        k = k if rotation is None else rotate(k, rotation)
+        return k.transpose(0, 1).contiguous(), v.transpose(0, 1).contiguous()
 
-    def forward(self, q: Tensor, own: tuple[Tensor, Tensor], mask: Tensor, shared=None, shared_mask=None) -> Tensor:
-        """Attention of (G, B, K, R, T, E) over own keys (G, B, K, S, E) and the group's shared keys (G, K, C, E).
-
-        Masks are additive: `mask` (G, B, S) of own keys, or (T, S) where there are no shared ones; (G, C).
-        """
-        k, v = own
-        rep, length = q.shape[3:5]
-        if shared is not None:
-            attend = SharedAttention.apply if q.device.type == "cpu" else shared_attention
-            out = attend(q.flatten(3, 4), k, v, *shared, mask, shared_mask)
-        else:
-            mask = mask if mask.dim() == 2 else mask[:, :, None, None, None]
-            scores = (q.flatten(3, 4) @ k.transpose(-1, -2)).unflatten(3, (rep, length)) + mask
-            out = scores.softmax(-1).flatten(3, 4) @ v
-        out = out.unflatten(3, (rep, length)).movedim(-2, 2).flatten(3)
-        return self.out_proj(out)
+    def forward(self, q: Tensor, own: tuple[Tensor, Tensor], places: Places, shared=()) -> Tensor:
+        """Attention of `queries` over own and shared `keys_values`: (N, D)."""
+        return self.out_proj(attend(q, places, *own, *shared).transpose(0, 1).flatten(1))
 
 
 class EncoderLayer(nn.Module):
@@ -131,13 +124,12 @@ class EncoderLayer(nn.Module):
         self.attn_gate = nn.Parameter(torch.zeros(1))
         self.self_attn = Attention(config)
 
-    def forward(self, x: Tensor, rotation: Tensor, mask: Tensor, shared=None, shared_mask=None):
+    def forward(self, x: Tensor, rotation: Tensor, places: Places, shared=()):
         """One layer; also returns the keys and values that others may attend to."""
         y = self.attn_norm(x)
         own = self.self_attn.keys_values(y, rotation)
         gate = self.attn_gate.sigmoid().to(x.dtype)
-        x = x + gate * self.self_attn(self.self_attn.queries(y, rotation), own, mask, shared, shared_mask)
-        return x, own
+        return x + gate * self.self_attn(self.self_attn.queries(y, rotation), own, places, shared), own
 
 
 class DecoderLayer(nn.Module):
@@ -148,26 +140,16 @@ class DecoderLayer(nn.Module):
         self.cross_attn_gate = nn.Parameter(torch.zeros(1))
         self.self_attn, self.cross_attn = Attention(config), Attention(config)
 
-    def forward(
-        self,
-        x: Tensor,
-        rotation: Tensor,
-        causal: Tensor,
-        source: Tensor,
-        source_mask: Tensor,
-        shared=None,
-        shared_mask=None,
-    ):
+    def forward(self, x: Tensor, rotation: Tensor, before: Places, source: Tensor, cross: Places, shared=None):
         y = self.self_attn_norm(x)
         own = self.self_attn.keys_values(y, rotation)
         gate = self.self_attn_gate.sigmoid().to(x.dtype)
-        x = x + gate * self.self_attn(self.self_attn.queries(y, rotation), own, causal)
+        x = x + gate * self.self_attn(self.self_attn.queries(y, rotation), own, before)
         y = self.cross_attn_norm(x)
         keys = self.cross_attn.keys_values(source, None)
-        if shared is not None:
-            shared = self.cross_attn.keys_values(shared, None)
+        shared_keys = () if shared is None else self.cross_attn.keys_values(shared, None)
         gate = self.cross_attn_gate.sigmoid().to(x.dtype)
-        return x + gate * self.cross_attn(self.cross_attn.queries(y, None), keys, source_mask, shared, shared_mask)
+        return x + gate * self.cross_attn(self.cross_attn.queries(y, None), keys, cross, shared_keys)
 
 
 class Stack(nn.Module):
@@ -188,7 +170,7 @@ class CopyHead(nn.Module):
 
 @dataclass
 class Encoded:
-    """Final-normed encoder outputs with additive masks; `shared` is the packed catalogue of the isolated layout."""
+    """Final-normed encoder outputs; `shared` is the packed catalogue of the isolated layout."""
 
     own: Tensor  # (G, B, T, D)
     own_ids: Tensor  # (G, B, T)
@@ -196,8 +178,9 @@ class Encoded:
     shared_ids: Tensor | None = None  # (G, C)
 
 
-def padding_mask(ids: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.zeros(ids.shape, dtype=dtype, device=ids.device).masked_fill(ids == PAD, MASKED)
+def log_partition(logits: Tensor) -> Tensor:
+    """Logarithm of what softmax divides by, f32"""
+    return logits.float().logsumexp(-1)
 
 
 class San(nn.Module):
@@ -216,52 +199,55 @@ class San(nn.Module):
         )
         self.copy = CopyHead(config) if config.copy_head else None
 
+    def compile_parts(self) -> None:
+        """Lets PyTorch compile the parts: the first steps take minutes, the others less time."""
+        global log_partition
+        attention.compile_parts()
+        log_partition = torch.compile(log_partition, dynamic=True)
+        for layer in [*self.encoder.layers, *self.decoder.layers]:
+            layer.compile(dynamic=True)
+
     def embed(self, ids: Tensor, dtype: torch.dtype) -> Tensor:
         return F.embedding(ids, self.embedding.weight).to(dtype) * math.sqrt(self.config.d_model)
 
     def encode_joint(self, ids: Tensor, dtype: torch.dtype) -> Encoded:
         """(G, B, T) whole prompts, everything attends to everything."""
-        mask = padding_mask(ids, dtype)
-        x = self.embed(ids, dtype)
-        rotation = rope_angles(x, self.config)
-        for layer in self.encoder.layers:
-            x, _ = layer(x, rotation, mask)
-        return Encoded(self.encoder.final_norm(x), ids)
+        return Encoded(self.encode_queries(ids, None, None, dtype), ids)
 
-    def encode_tools(self, tool_ids: Tensor, pack: Tensor, dtype: torch.dtype):
+    def encode_tools(self, tool_ids: Tensor, catalogue_ids: Tensor, dtype: torch.dtype):
         """Every tool alone. Returns its outputs (G, N, S, D), packed (G, C, D), and per layer packed keys, values."""
-        mask = padding_mask(tool_ids, dtype)
-        x, caches = self.embed(tool_ids, dtype), []
-        rotation = rope_angles(x, self.config)
-        for layer in self.encoder.layers:
-            x, (k, v) = layer(x, rotation, mask)
-            caches.append(
-                (packed(k.transpose(2, 3), pack).transpose(1, 2), packed(v.transpose(2, 3), pack).transpose(1, 2))
-            )
-        x = self.encoder.final_norm(x)
-        return x, packed(x, pack), caches
+        rows = Packing.of(tool_ids)
+        x, caches = self._encode(rows, dtype)
+        return rows.pad(x), Packing.of(catalogue_ids[:, None]).pad(x)[:, 0], caches
 
-    def encode_queries(self, query_ids: Tensor, caches, catalogue_ids: Tensor, dtype: torch.dtype) -> Tensor:
-        mask = padding_mask(query_ids, dtype)
-        shared_mask = padding_mask(catalogue_ids, dtype) if caches else None
-        x = self.embed(query_ids, dtype)
-        rotation = rope_angles(x, self.config)
+    def encode_queries(self, query_ids: Tensor, caches, catalogue_ids: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """(G, B, T) -> (G, B, T, D), zero where there is padding."""
+        rows = Packing.of(query_ids)
+        shared = None if catalogue_ids is None else Packing.of(catalogue_ids[:, None])
+        x, _ = self._encode(rows, dtype, shared, caches)
+        return rows.pad(x)
+
+    def _encode(self, rows: Packing, dtype: torch.dtype, shared: Packing | None = None, caches=None):
+        """(N, D), and per layer keys and values"""
+        x, own = self.embed(rows.tokens, dtype), []
+        rotation, places = rope_angles(x, rows.positions, self.config), Places(self.config.rep, rows, rows, shared)
         for i, layer in enumerate(self.encoder.layers):
-            x, _ = layer(x, rotation, mask, caches[i] if caches else None, shared_mask)
-        return self.encoder.final_norm(x)
+            x, keys_values = layer(x, rotation, places, caches[i] if caches else ())
+            own.append(keys_values)
+        return self.encoder.final_norm(x), own
 
     def decode(self, target_ids: Tensor, source: Encoded) -> Tensor:
-        """(G, B, U) -> final-normed hidden (G, B, U, D)."""
-        dtype = source.own.dtype
-        length = target_ids.shape[-1]
-        causal = torch.full((length, length), MASKED, dtype=dtype, device=target_ids.device).triu(1)
-        source_mask = padding_mask(source.own_ids, dtype)
-        shared_mask = None if source.shared is None else padding_mask(source.shared_ids, dtype)
-        x = self.embed(target_ids, dtype)
-        rotation = rope_angles(x, self.config)
+        """(G, B, U) -> final-normed hidden (G, B, U, D), zero where there is padding."""
+        rep, rows, own = self.config.rep, Packing.of(target_ids), Packing.of(source.own_ids)
+        shared = None if source.shared is None else Packing.of(source.shared_ids[:, None])
+        before, cross = Places(rep, rows, rows, causal=True), Places(rep, rows, own, shared)
+        own_source = own.pack(source.own)
+        shared_source = None if source.shared is None else shared.pack(source.shared[:, None])
+        x = self.embed(rows.tokens, source.own.dtype)
+        rotation = rope_angles(x, rows.positions, self.config)
         for layer in self.decoder.layers:
-            x = layer(x, rotation, causal, source.own, source_mask, source.shared, shared_mask)
-        return self.decoder.final_norm(x)
+            x = layer(x, rotation, before, own_source, cross, shared_source)
+        return rows.pad(self.decoder.final_norm(x))
 
     def log_probabilities(
         self, hidden: Tensor, source: Encoded, labels: Tensor
@@ -269,10 +255,10 @@ class San(nn.Module):
         """For hidden (G, B, F, D) and labels (G, B, F): log p of each label and log of the vocabulary's partition,
         both f32 and flat over the labels that are not PAD, and the copy head's weights (G, B, F, C+T)."""
         used = labels != PAD
-        wanted = labels[used]
-        logits = F.linear(hidden[used], self.embedding.weight.to(hidden.dtype)).float()
-        partition = logits.logsumexp(-1)
-        generated = logits.gather(-1, wanted[:, None])[:, 0] - partition
+        logits = F.linear(hidden[used], self.embedding.weight.to(hidden.dtype))
+        partition = log_partition(logits)
+        wanted = F.embedding(labels[used], self.embedding.weight).to(hidden.dtype)
+        generated = (hidden[used].float() * wanted.float()).sum(-1) - partition
         if self.copy is None:
             return generated, partition, None
         gate = self.copy.gate(hidden[used])[:, 0].float()
@@ -294,13 +280,13 @@ class San(nn.Module):
 
     def copy_attention(self, hidden: Tensor, source: Encoded) -> tuple[Tensor, Tensor]:
         """Weights (G, B, F, C+T) over catalogue and query tokens, and the ids there, broadcast to (G, B, 1, C+T)."""
-        dtype, groups, batch = hidden.dtype, hidden.shape[0], hidden.shape[1]
+        groups, batch = hidden.shape[:2]
         q = self.copy.q_proj(hidden) * self.config.d_model**-0.5
-        scores = q @ self.copy.k_proj(source.own).transpose(-1, -2) + padding_mask(source.own_ids, dtype)[:, :, None]
+        scores = q @ self.copy.k_proj(source.own).transpose(-1, -2) + mask(source.own_ids)[:, :, None]
         ids = source.own_ids[:, :, None]
         if source.shared is not None:
             shared = (q.flatten(1, 2) @ self.copy.k_proj(source.shared).transpose(-1, -2)).unflatten(1, (batch, -1))
-            shared = shared + padding_mask(source.shared_ids, dtype)[:, None, None]
+            shared = shared + mask(source.shared_ids)[:, None, None]
             scores = torch.cat([shared, scores], -1)
             ids = torch.cat([source.shared_ids[:, None, None].expand(groups, batch, 1, -1), ids], -1)
         return scores.float().softmax(-1), ids
@@ -311,10 +297,3 @@ class San(nn.Module):
         mean = ((x * keep).sum(-2) / keep.sum(-2).clamp(min=1)).float()
         y = self.contrastive["proj"](F.relu(self.contrastive["hidden"](mean)))
         return y / (y.square().sum(-1, keepdim=True) + 1e-12).sqrt()
-
-
-def packed(x: Tensor, pack: Tensor) -> Tensor:
-    """(G, N, S, ...) -> (G, C, ...): the tokens of all tools of a group in one row, without padding."""
-    flat = x.flatten(1, 2)
-    index = pack.reshape(*pack.shape, *[1] * (flat.dim() - 2)).expand(-1, -1, *flat.shape[2:])
-    return flat.gather(1, index)

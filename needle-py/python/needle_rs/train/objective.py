@@ -29,7 +29,7 @@ class Forward:
 
 
 def forward(model: San, batch: Batch, dtype: torch.dtype, retrieval: bool) -> Forward:
-    tools, catalogue, caches = model.encode_tools(batch.tool_ids, batch.pack, dtype)
+    tools, catalogue, caches = model.encode_tools(batch.tool_ids, batch.catalogue_ids, dtype)
     own = model.encode_queries(batch.query_ids, caches, batch.catalogue_ids, dtype)
     source = Encoded(own, batch.query_ids, catalogue, batch.catalogue_ids)
     hidden = model.decode(batch.target_ids, source)

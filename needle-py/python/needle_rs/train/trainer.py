@@ -301,8 +301,7 @@ def train(settings: Settings, config: Config) -> Run:
         if run.resume() and processes.first:
             print(f"resuming at step {run.step}", flush=True)
         if settings.compiled:
-            for layer in [*run.model.encoder.layers, *run.model.decoder.layers]:
-                layer.compile(dynamic=True)
+            run.model.compile_parts()
         _learn(run)
     return run
 
