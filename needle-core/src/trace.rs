@@ -39,7 +39,8 @@ pub struct Choice {
     pub allowed: usize,
     /// Probability of the chosen token among the allowed ones, with the static embedding's odds.
     pub probability: f32,
-    /// `probability` minus the second-best allowed token's, weighed alike; 1 if there is none.
+    /// `probability` minus the second-best allowed token's, weighed alike; 1 if there is none. Where the second-best was
+    /// taken, because a better answer began with it, `probability` minus the best one's.
     pub margin: f32,
     /// Figures over the whole vocabulary, where all of the output matrix was computed: always with a copy
     /// head, at the opening, at the first choice of a name, and where many tokens were allowed.

@@ -17,7 +17,7 @@ use needle_core::nn::static_embedding;
 use needle_core::nn::weights::Weights;
 use needle_core::prompt::isolated;
 use needle_core::tokenizer::Tokenizer;
-use needle_core::trace::Stop;
+use needle_core::trace::{Choice, ChoiceKind, Stop, Trace};
 use needle_core::validation::Validator;
 use needle_core::{
     Catalogue, Decision, Error, Event, Grounding, HandoffReason, Hooks, Model, Options, Session, TokenId,
@@ -47,6 +47,11 @@ fn model_with_odds(name_weight: f32, opening_weight: f32, opening_cosine: f32) -
     build(&ModelConfig { static_embedding: Some(odds), max_seq_len: 512, ..network::config(SIZES, true) })
 }
 
+/// A model that tries so many answers beside the greedy one.
+fn model_with_alternatives(max_alternatives: usize) -> Arc<Model> {
+    build(&ModelConfig { max_alternatives, max_seq_len: 512, ..network::config(SIZES, true) })
+}
+
 fn build(config: &ModelConfig) -> Arc<Model> {
     let layout = config.layout;
     let weights = Weights::load(config, &mut network::FormulaSource(SIZES)).unwrap();
@@ -58,14 +63,15 @@ fn build(config: &ModelConfig) -> Arc<Model> {
 }
 
 /// One model of each kind, built once.
-fn models() -> &'static [Arc<Model>; 4] {
-    static MODELS: OnceLock<[Arc<Model>; 4]> = OnceLock::new();
+fn models() -> &'static [Arc<Model>; 5] {
+    static MODELS: OnceLock<[Arc<Model>; 5]> = OnceLock::new();
     MODELS.get_or_init(|| {
         [
             model(Layout::Isolated, true),
             model(Layout::Isolated, false),
             model(Layout::Joint, false),
             model_with_odds(20.0, 10.0, 0.4),
+            model_with_alternatives(4),
         ]
     })
 }
@@ -175,6 +181,37 @@ fn the_stream_is_the_answer_and_names_come_as_the_caller_wrote_them() {
             }
         }
     }
+}
+
+#[test]
+fn alternatives_only_make_answers_more_probable() {
+    /// As the search scores an answer: what the grammar forbids counts against arguments.
+    fn log_probability(trace: &Trace) -> f64 {
+        let of = |choice: &Choice| match (choice.kind, choice.unmasked) {
+            (ChoiceKind::Arguments | ChoiceKind::Continuation, Some(all)) => all.probability,
+            _ => choice.probability,
+        };
+        trace.choices.iter().map(|choice| f64::from(of(choice)).ln()).sum()
+    }
+    let [greedy, few, many] = [0, 1, 16].map(|most| {
+        let model = model_with_alternatives(most);
+        let catalogue = catalogue(&model, &tools());
+        QUERIES.map(|query| {
+            let outcome = Session::new(&model)
+                .decide_with(&catalogue, query, &Options::default(), Hooks::default())
+                .unwrap();
+            (outcome.text, outcome.trace.unwrap())
+        })
+    });
+    let mut changed = 0;
+    for ((greedy, few), many) in greedy.iter().zip(&few).zip(&many) {
+        for (before, after) in [(greedy, few), (few, many)] {
+            assert!(log_probability(&after.1) >= log_probability(&before.1) - 1e-9);
+            assert_eq!(after.1.choices.iter().any(|choice| choice.margin < 0.0), after.0 != greedy.0);
+            changed += usize::from(after.0 != before.0);
+        }
+    }
+    assert!(changed > 0, "no answer was ever improved");
 }
 
 #[test]

@@ -66,6 +66,14 @@ pub struct ModelConfig {
     /// The static embedding, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub static_embedding: Option<StaticEmbeddingConfig>,
+    /// Answers that are tried beside the greedy one, where they may be more probable.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_alternatives: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 fn default_rope_theta() -> f32 {
@@ -78,6 +86,9 @@ fn default_max_seq_len() -> usize {
 
 /// Largest weight of a static embedding: with twice as much in the exponent odds are still finite in f64.
 const MOST_WEIGHT: f32 = 300.0;
+
+/// Most answers that may be tried beside the greedy one.
+const MOST_ALTERNATIVES: usize = 64;
 
 impl ModelConfig {
     /// Width of one attention head, E.
@@ -143,6 +154,12 @@ impl ModelConfig {
                     problem: "is no cosine; must be -1 to 1".into(),
                 });
             }
+        }
+        if self.max_alternatives > MOST_ALTERNATIVES {
+            return Err(Error::Config {
+                field: "max_alternatives",
+                problem: format!("is {}; must be at most {MOST_ALTERNATIVES}", self.max_alternatives),
+            });
         }
         if self.pad_token_id as usize >= self.vocab_size {
             return Err(Error::Config {

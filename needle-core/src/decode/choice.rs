@@ -26,6 +26,16 @@ pub(super) struct Picked {
     pub(super) margin: f32,
     pub(super) unmasked: Option<Unmasked>,
     pub(super) evidence: Option<usize>,
+    /// The second-best allowed token.
+    pub(super) second: Option<Second>,
+}
+
+/// A token that was nearly chosen, with the same figures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Second {
+    pub(super) token: TokenId,
+    pub(super) probability: f32,
+    pub(super) unmasked: Option<Unmasked>,
 }
 
 /// Factors on the odds of tokens, from what the network does not know; of several for one token the largest counts.
@@ -84,8 +94,13 @@ pub(super) fn among_all(
             tokens.iter().map(|t| logits.get(t.0 as usize).copied().unwrap_or(f32::NEG_INFINITY)).collect();
         among(&tokens, &few, odds)?
     };
-    picked.unmasked =
-        Some(Unmasked { probability: narrow(of(picked.token)), allowed_mass: narrow(allowed_mass.min(1.0)) });
+    let unmasked = |token| {
+        Some(Unmasked { probability: narrow(of(token)), allowed_mass: narrow(allowed_mass.min(1.0)) })
+    };
+    picked.unmasked = unmasked(picked.token);
+    if let Some(second) = &mut picked.second {
+        second.unmasked = unmasked(second.token);
+    }
     picked.evidence = copy.and_then(|copy| peak(copy.weights));
     Some(picked)
 }
@@ -95,7 +110,7 @@ fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>, odds: &Odds) ->
     let factor = |token: TokenId| {
         odds.iter().filter(|(other, _)| *other == token).map(|(_, factor)| *factor).reduce(f64::max)
     };
-    let (mut first, mut second): (Option<(TokenId, f64)>, f64) = (None, 0.0);
+    let (mut first, mut second) = (None::<(TokenId, f64)>, None::<(TokenId, f64)>);
     let (mut total, mut allowed) = (0.0, 0);
     for (token, mass) in masses {
         // NaN, from a broken checkpoint, must not win or spread.
@@ -105,11 +120,12 @@ fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>, odds: &Odds) ->
         allowed += 1;
         // Strictly greater: of equals the first (smallest) id wins on every machine.
         match first {
-            Some((_, top)) if mass <= top => second = second.max(mass),
-            _ => {
-                second = second.max(first.map_or(0.0, |(_, top)| top));
-                first = Some((token, mass));
+            Some((_, top)) if mass <= top => {
+                if second.is_none_or(|(_, next)| mass > next) {
+                    second = Some((token, mass));
+                }
             }
+            _ => (second, first) = (first, Some((token, mass))),
         }
     }
     let (token, mass) = first?;
@@ -118,9 +134,14 @@ fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>, odds: &Odds) ->
         token,
         allowed,
         probability: narrow(share(mass)),
-        margin: narrow(share(mass) - share(second)),
+        margin: narrow(share(mass) - second.map_or(0.0, |(_, next)| share(next))),
         unmasked: None,
         evidence: None,
+        second: second.map(|(token, mass)| Second {
+            token,
+            probability: narrow(share(mass)),
+            unmasked: None,
+        }),
     })
 }
 
@@ -163,6 +184,10 @@ mod tests {
         let all = among_all(ids(&[0, 2]).into_iter(), &logits, None, &[]).unwrap();
         assert_eq!((few.token, few.allowed), (TokenId(2), 2));
         assert!((few.probability - 0.8).abs() < 1e-6 && (few.margin - 0.6).abs() < 1e-6);
+        let (second, of_all) = (few.second.unwrap(), all.second.unwrap());
+        assert_eq!((second.token, of_all.token), (TokenId(0), TokenId(0)));
+        assert!((second.probability - 0.2).abs() < 1e-6 && second.unmasked.is_none());
+        assert!((of_all.unmasked.unwrap().probability - 1.0 / 15.0).abs() < 1e-6);
         assert!((all.probability - 0.8).abs() < 1e-6 && (all.margin - 0.6).abs() < 1e-6);
         let unmasked = all.unmasked.unwrap();
         assert!((unmasked.probability - 4.0 / 15.0).abs() < 1e-6);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// Progress of a decision. All of it is provisional: only the decision says whether the calls may be made.
+/// Progress of a decision. All of it is provisional: only the decision says whether the calls may be made. A model that
+/// tries alternatives reports the answer that it chose once it has chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// More of the answer's text, in whole characters; the pieces concatenate to the whole text.

@@ -45,6 +45,7 @@ pub fn config(sizes: Sizes, copy_head: bool) -> ModelConfig {
         layout: Layout::Isolated,
         copy_head,
         static_embedding: None,
+        max_alternatives: 0,
     }
 }
 

@@ -34,6 +34,7 @@ pub(super) fn published() -> ModelConfig {
         layout: Layout::Joint,
         copy_head: false,
         static_embedding: None,
+        max_alternatives: 0,
     }
 }
 

@@ -13,6 +13,9 @@ from .model import San
 
 GROUP = 32
 
+# Answers that the engine tries beside the greedy one.
+MAX_ALTERNATIVES = 4
+
 
 def quantise_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Symmetric, groups of 32 along the input dimension: (out, in) int8 and (out, in/32) f16 scales."""
@@ -39,7 +42,7 @@ def write_bundle(model: San, run: Path, out: Path, quantise: bool = True) -> Non
 
     The bundle is written to a temporary folder that is renamed; an existing `out` is replaced file by file.
     """
-    config, weights = model.config.as_dict(), dict(model.state_dict())
+    config, weights = model.config.as_dict() | {"max_alternatives": MAX_ALTERNATIVES}, dict(model.state_dict())
     table = static_embedding.load(run)
     if table is not None:
         config["static_embedding"] = {"dim": table.shape[1], **static_embedding.ODDS}
