@@ -46,7 +46,8 @@ pub(crate) struct Answer {
 /// Writes the answer to one encoded prompt: of those that [`search`] finds the most probable one.
 ///
 /// # Errors
-/// [`Cancelled`](crate::Error::Cancelled), [`DeadlineExceeded`](crate::Error::DeadlineExceeded), or the network's errors for a damaged model.
+/// [`Cancelled`](crate::Error::Cancelled), [`DeadlineExceeded`](crate::Error::DeadlineExceeded), or the network's errors
+/// for a damaged model.
 pub(crate) fn decode(
     network: Network<'_>,
     catalogue: &Catalogue,
@@ -69,7 +70,7 @@ pub(crate) fn decode(
     } else {
         let draft = search::search(&mut writer, constraint, most, limits, hooks)?;
         if hooks.on_event.is_some() {
-            progress.follow(constraint(), &draft.trace.tokens, limits, hooks)?;
+            progress.follow(constraint(), &draft.trace.tokens, limits.start, hooks)?;
         }
         draft
     };
@@ -108,17 +109,17 @@ impl Progress<'_> {
         }
     }
 
-    /// Reports an answer that is already written.
+    /// Reports an answer that is already written, whatever the deadline.
     fn follow(
         &mut self,
         mut constraint: Constraint,
         tokens: &[TokenId],
-        limits: Limits,
+        start: Instant,
         hooks: &mut Hooks<'_>,
     ) -> Result<()> {
         let mut reported = 0;
         loop {
-            hooks.check(limits.start, limits.deadline)?;
+            hooks.check(start, None)?;
             let from = reported;
             reported += constraint.follow(&tokens[from..])?;
             self.report(&constraint, &tokens[from..reported], hooks);
