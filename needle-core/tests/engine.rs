@@ -216,18 +216,27 @@ fn alternatives_only_make_answers_more_probable() {
 
 #[test]
 fn limits_end_in_a_hand_off_and_never_in_half_an_answer() {
-    let model = &models()[0];
-    let catalogue = catalogue(model, &tools());
-    for most in 1..20 {
-        let options = Options { max_output_tokens: most, ..Options::default() };
-        let decision = Session::new(model).decide(&catalogue, QUERIES[0], &options).unwrap();
-        let reason = decision.reason();
-        assert!(reason.is_none() || decision.calls().is_empty());
-        if most < 3 {
-            assert!(
-                matches!(reason, Some(HandoffReason::OutputLimit | HandoffReason::NoMatchingTool)),
-                "{reason:?}"
-            );
+    for model in models() {
+        let catalogue = catalogue(model, &tools());
+        for most in 1..20 {
+            let options = Options { max_output_tokens: most, ..Options::default() };
+            let mut told = String::new();
+            let mut listener = |event: Event<'_>| {
+                if let Event::Text(piece) = event {
+                    told.push_str(piece);
+                }
+            };
+            let hooks = Hooks { cancel: None, on_event: Some(&mut listener) };
+            let outcome = Session::new(model).decide_with(&catalogue, QUERIES[0], &options, hooks).unwrap();
+            assert!(outcome.text.trim_start().starts_with(told.trim_start()), "{told} of {}", outcome.text);
+            let reason = outcome.decision.reason();
+            assert!(reason.is_none() || outcome.decision.calls().is_empty());
+            if most < 3 {
+                assert!(
+                    matches!(reason, Some(HandoffReason::OutputLimit | HandoffReason::NoMatchingTool)),
+                    "{reason:?}"
+                );
+            }
         }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn decode(
     } else {
         let draft = search::search(&mut writer, constraint, most, limits, hooks)?;
         if hooks.on_event.is_some() {
-            progress.follow(constraint(), &draft.trace.tokens, limits.start, hooks)?;
+            progress.follow(constraint(), &draft, limits.start, hooks)?;
         }
         draft
     };
@@ -113,20 +113,22 @@ impl Progress<'_> {
     fn follow(
         &mut self,
         mut constraint: Constraint,
-        tokens: &[TokenId],
+        draft: &Draft,
         start: Instant,
         hooks: &mut Hooks<'_>,
     ) -> Result<()> {
-        let mut reported = 0;
-        loop {
+        let mut left = draft.trace.tokens.as_slice();
+        while !left.is_empty() {
             hooks.check(start, None)?;
-            let from = reported;
-            reported += constraint.follow(&tokens[from..])?;
-            self.report(&constraint, &tokens[from..reported], hooks);
-            if reported == from {
-                return Ok(());
-            }
+            let (now, later) = left.split_at(constraint.follow(left)?);
+            self.report(&constraint, now, hooks);
+            left = later;
         }
+        if draft.finish.is_some() {
+            constraint.step()?;
+            self.report(&constraint, &[], hooks);
+        }
+        Ok(())
     }
 }
 

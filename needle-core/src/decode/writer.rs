@@ -90,10 +90,7 @@ impl<'a> Writer<'a> {
         let shared = &parent.tokens[..branch.choice.position];
         let mut followed = 0;
         while followed < shared.len() {
-            match self.constraint.follow(&shared[followed..])? {
-                0 => return Err(Error::Internal("an answer ended before its branch".into())),
-                count => followed += count,
-            }
+            followed += self.constraint.follow(&shared[followed..])?;
         }
         self.trace.tokens.extend(shared);
         self.constraint.step()?;

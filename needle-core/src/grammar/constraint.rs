@@ -144,17 +144,15 @@ impl Constraint {
         }
     }
 
-    /// Takes one step as an earlier answer did that goes on with `tokens`, and says how many of them it took: none where
-    /// that answer was cut off or is over.
+    /// Takes one step as an earlier answer did that goes on with `tokens`, and says how many of them it took, at least one.
     ///
     /// # Errors
-    /// [`Error::Internal`] if that answer had another grammar.
+    /// [`Error::Internal`] if that answer had another grammar or is over.
     pub fn follow(&mut self, tokens: &[TokenId]) -> Result<usize> {
         match (self.step()?, tokens.first()) {
             (Step::Forced(forced), _) if tokens.starts_with(&forced) => Ok(forced.len()),
             (Step::Choose { .. }, Some(&token)) => self.advance(token).map(|()| 1),
-            (Step::Choose { .. }, None) | (Step::Finished(_), _) => Ok(0),
-            (Step::Forced(_), _) => Err(Error::Internal("an answer does not follow its grammar".into())),
+            _ => Err(Error::Internal("an answer does not follow its grammar".into())),
         }
     }
 
