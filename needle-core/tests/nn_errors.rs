@@ -85,6 +85,10 @@ fn the_error_of_a_source_and_of_a_config_comes_through() {
         let error = Weights::load(&config, &mut network::FormulaSource(TINY)).unwrap_err();
         assert!(error.to_string().contains("static_embedding"), "{error}");
     }
+
+    let config = ModelConfig { max_alternatives: 65, ..network::config(TINY, false) };
+    let error = Weights::load(&config, &mut network::FormulaSource(TINY)).unwrap_err();
+    assert!(error.to_string().contains("max_alternatives: is 65; must be at most 64"), "{error}");
 }
 
 #[test]

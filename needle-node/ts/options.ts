@@ -6,7 +6,7 @@ export interface Options {
   maxCalls?: number
   /** Longest answer in tokens; more is a hand-off. */
   maxOutputTokens?: number
-  /** Time for one decision in milliseconds; running out is an error. */
+  /** Time for one decision in milliseconds; running out before there is an answer is an error. */
   deadlineMs?: number
   /** What to do with arguments that the query does not contain. */
   grounding?: 'off' | 'report' | 'enforce'

@@ -32,7 +32,7 @@ pub struct Options {
     /// Longest answer in tokens; more is a hand-off with `output_limit`.
     #[schemars(range(min = 1, max = 8192))]
     pub max_output_tokens: usize,
-    /// Time for one decision in milliseconds, looked at between steps; running out is an error.
+    /// Time for one decision in milliseconds, looked at between steps; running out before there is an answer is an error.
     pub deadline_ms: Option<u64>,
     /// What to do with arguments that the query does not contain.
     pub grounding: Grounding,
