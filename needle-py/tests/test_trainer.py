@@ -198,6 +198,33 @@ def test_generated_answers_name_shown_tools_and_their_parameters(data):
     assert examples > 50
 
 
+def test_requests_for_a_tool_that_is_not_shown_are_refused_beside_its_siblings_in_training():
+    tools = {
+        "d": [
+            {"domain": "d", "tool": {"name": name, "description": "", "parameters": {}}, "queries": [{"q": name}]}
+            for name in ("open", "close")
+        ]
+    }
+    split, lexicons = (
+        templates.Split(tools=tools),
+        {"chatter": ["hello"], "filler_prefix": ["hey"], "filler_suffix": ["now"]},
+    )
+
+    def refused(vary):
+        rng, source = random.Random(1), TemplateSource(split, split, lexicons, vary=vary)
+        groups = [source.group(rng, 1, 8) for _ in range(30)]
+        return {
+            (group.tools[0].name, word)
+            for group in groups
+            for example in group.examples
+            for word in ("open", "close")
+            if not example.calls and word in example.query.lower()
+        }
+
+    assert refused(vary=True) == {("open", "close"), ("close", "open")}
+    assert not refused(vary=False)
+
+
 def test_further_phrasings_join_their_tool_unless_they_repeat_a_held_out_one(data, tmp_path):
     split = templates.load(data / "templates", seed=7)
     domain, (record, *_) = next(iter(split.dev_phrasings.tools.items()))

@@ -164,11 +164,16 @@ class TemplateSource:
         return self._say(text, [self._call(t, a) for t, a in zip(tools, arguments, strict=True)], tools, rng)
 
     def _none(self, domain: str, domains: set[str], by_key: dict, rng: random.Random) -> Example:
-        """A request that no shown tool serves: a record of the only domain shown, or a request of another domain."""
+        """A request that no shown tool serves: a record of the only domain shown, a request for a tool of that domain
+        that is not shown (in training), or a request of another domain."""
         records = self.split.none.get(domain) or []
         if domains == {domain} and records and rng.random() < 0.6:
             record = rng.choice(records)
             text, _ = fill(record["q"], {}, record.get("slots", {}), self.lexicons, rng)
+            return self._say(text, [], [], rng)
+        near = [r for r in self.pool.tools.get(domain, []) if identity(r) not in by_key]
+        if self.vary and domains == {domain} and domain not in HARD_DOMAINS and near and rng.random() < 0.7:
+            text, _ = self._request(rng.choice(near), rng)
             return self._say(text, [], [], rng)
         elsewhere = [d for d in self.lenders if d not in domains]
         if not elsewhere:
