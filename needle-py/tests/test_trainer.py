@@ -11,7 +11,7 @@ import sys
 import pytest
 import torch
 
-from needle_rs.train import jsonl, rows, static_embedding, templates, values
+from needle_rs.train import adversarial, jsonl, rows, static_embedding, templates, values
 from needle_rs.train.__main__ import parser
 from needle_rs.train.attention import Places, packed_attention, padded_attention
 from needle_rs.train.duplicates import Evaluation
@@ -221,8 +221,37 @@ def test_requests_for_a_tool_that_is_not_shown_are_refused_beside_its_siblings_i
             if not example.calls and word in example.query.lower()
         }
 
-    assert refused(vary=True) == {("open", "close"), ("close", "open")}
+    assert refused(vary=True) >= {("open", "close"), ("close", "open")}
     assert not refused(vary=False)
+
+
+def test_requests_that_are_not_what_they_look_like():
+    rng = random.Random(1)
+    assert {adversarial.taken_back("Open the gate.", rng) for _ in range(99)} > {
+        "don't open the gate",
+        "Open the gate, no, forget it",
+    }
+    assert not any(adversarial.taken_back("is the gate open", rng).startswith("don't") for _ in range(99))
+    assert "open_gate" in {
+        word.strip("?,.") for _ in range(99) for word in adversarial.about(["open_gate"], rng).split()
+    }
+    assert adversarial.about(["open_gate", "web_search"], rng) is None
+
+    inside = adversarial.with_order_inside(
+        "tell Ann: I am late", {"to": "Ann", "message": "I am late"}, "Open it!", rng
+    )
+    assert inside[1]["message"].endswith("open it") and inside[1]["message"] in inside[0]
+    assert adversarial.with_order_inside("call Ann", {"to": "Ann"}, "Open it!", rng) is None
+
+    def corrected(text, arguments, others):
+        return adversarial.corrected(text, arguments, others, {"properties": {"unit": {"enum": ["s"]}}}, rng)
+
+    for _ in range(20):
+        text, arguments = corrected("wait 5 s", {"n": 5, "unit": "s"}, {"n": 15})
+        assert arguments == {"n": 15, "unit": "s"} and text.index("5") < text.index("15")
+    assert corrected("from Rome to Oslo", {"from": "Rome", "to": "Oslo"}, {"from": "Bonn", "to": "Bonn"}) is None
+    assert corrected("wait 5 of 5 s", {"n": 5}, {"n": 15}) is None
+    assert corrected("wait 5 s", {"n": 5}, {"n": 5}) is None
 
 
 def test_further_phrasings_join_their_tool_unless_they_repeat_a_held_out_one(data, tmp_path):

@@ -6,11 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import jsonl
+from . import adversarial, jsonl
 from .prompt import snake_case
 from .templates import HARD_DOMAINS, Split, fill
 from .values import fits
 
+FOREIGN_DOMAINS = {"spanish", "french", "german"}
 # Between two requests of one sentence.
 JOINTS = [" and ", " and ", " and then ", ", then ", ", and ", " and also ", ", also ", " plus ", "; "]
 
@@ -128,7 +129,10 @@ class TemplateSource:
                 examples.append(self._none(domain, domains, by_key, rng))
             elif askable:
                 record = rng.choice(askable)
-                examples.append(self._single(record, by_key[identity(record)], rng))
+                tool, hard = by_key[identity(record)], None
+                if self.vary and rng.random() < 0.15 and domain not in FOREIGN_DOMAINS:
+                    hard = self._hard(record, tool, tools, rng)
+                examples.append(hard or self._single(record, tool, rng))
         return Group(tools, examples)
 
     @staticmethod
@@ -141,6 +145,24 @@ class TemplateSource:
     def _single(self, record: dict, tool: Tool, rng: random.Random) -> Example:
         text, arguments = self._request(record, rng)
         return self._say(text, [self._call(tool, arguments)], [tool], rng)
+
+    def _hard(self, record: dict, tool: Tool, tools: list[Tool], rng: random.Random) -> Example | None:
+        """A request that is not what it looks like; None if the record lends itself to none."""
+        kind = rng.random()
+        if kind < 0.1:
+            text = adversarial.about([t.name for t in tools], rng)
+            return Example(text, []) if text else None
+        if kind < 0.15:
+            return Example(adversarial.order(tool.name, rng), []) if tool.parameters.get("required") else None
+        text, arguments = self._request(record, rng)
+        if kind < 0.45:
+            return Example(adversarial.taken_back(text, rng), [])
+        other, others = self._request(record if kind < 0.75 else rng.choice(self.split.tools[record["domain"]]), rng)
+        if kind < 0.75:
+            changed = adversarial.corrected(text, arguments, others, record["tool"]["parameters"], rng)
+        else:
+            changed = adversarial.with_order_inside(text, arguments, other, rng)
+        return changed and self._say(changed[0], [self._call(tool, changed[1])], [tool], rng)
 
     def _pair(self, records: list[dict], by_key: dict, rng: random.Random) -> Example:
         """Two requests in one sentence."""
