@@ -12,7 +12,7 @@ struct Sentence {
 }
 
 /// How many the shipped model gets right, whatever its confidence; the model card says the same.
-const RIGHT: usize = 45;
+const RIGHT: usize = 47;
 
 #[test]
 fn everyday_sentences_are_answered_right_or_handed_off() {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Number of features.
-pub const FEATURE_COUNT: usize = 13;
+pub const FEATURE_COUNT: usize = 14;
 
 /// Names of the features in their order; [`crate::confidence`] documents and computes them.
 pub const FEATURE_NAMES: [&str; FEATURE_COUNT] = [
@@ -28,6 +28,7 @@ pub const FEATURE_NAMES: [&str; FEATURE_COUNT] = [
     "log_calls",
     "surprise",
     "refused_similarity",
+    "unexplained_words",
 ];
 
 /// The features of one answer, in the order of [`FEATURE_NAMES`]; all finite.

@@ -16,6 +16,7 @@
 //! | `log_calls` | ln(1 + number of calls) | 0 |
 //! | `surprise` | surprise of all choices | 0 |
 //! | `refused_similarity` | in a refusal, the best cosine of a tool's static embedding with the query's | 0 |
+//! | `unexplained_words` | share of the query's words that are neither in the calls nor in their tools' descriptions and schemas; words with the same first four letters count as one | 0 |
 //!
 //! The surprise of choices is the root of minus the sum of their ln probabilities: what is nearly certain still
 //! differs by it.
@@ -67,6 +68,8 @@ pub struct Circumstances {
     pub retrieval_margin: Option<f32>,
     /// The best cosine of a candidate's static embedding with the query's; `None` if the model has none.
     pub similarity: Option<f32>,
+    /// Share of the query's words that neither the calls nor their tools account for, 0 to 1.
+    pub unexplained: f64,
 }
 
 /// Logarithms are cut here, so that one impossible choice does not drown all other features.
@@ -93,6 +96,7 @@ pub fn features(trace: &Trace, circumstances: Circumstances) -> Features {
         (1.0 + circumstances.calls as f64).ln(),
         root(logs.iter().sum()),
         if refusal { f64::from(circumstances.similarity.unwrap_or_default()) } else { 0.0 },
+        if refusal { 0.0 } else { circumstances.unexplained },
     ];
     debug_assert_eq!(values.len(), FEATURE_COUNT);
     for value in &mut values {
@@ -145,15 +149,20 @@ mod tests {
             stop: Stop::Complete,
             empty_probability: Some(0.2),
         };
-        let circumstances =
-            Circumstances { calls: 1, ungrounded: 9, retrieval_margin: Some(0.25), similarity: Some(0.5) };
+        let circumstances = Circumstances {
+            calls: 1,
+            ungrounded: 9,
+            retrieval_margin: Some(0.25),
+            similarity: Some(0.5),
+            unexplained: 0.75,
+        };
         let call = features(&trace, circumstances);
         let (opening, name): (f64, f64) = (0.8_f64.ln(), 0.5_f64.ln());
         let surprises = [(-opening).sqrt(), (-name).sqrt(), 0.0];
         let expected = [
             &[0.0, name, 0.4_f64.ln() / 2.0, 0.5, 4.0_f64.ln()][..],
             &surprises,
-            &[0.25, 4.0, 2.0_f64.ln(), (-opening - name).sqrt(), 0.0],
+            &[0.25, 4.0, 2.0_f64.ln(), (-opening - name).sqrt(), 0.0, 0.75],
         ]
         .concat();
         for (index, value) in expected.into_iter().enumerate() {
@@ -161,7 +170,7 @@ mod tests {
         }
         let refusal = features(&trace, Circumstances { calls: 0, ungrounded: 0, ..circumstances });
         assert!(refusal.is_refusal() && (refusal.0[4] + 4.0_f64.ln()).abs() < 1e-6);
-        assert!((refusal.0[12] - 0.5).abs() < 1e-6);
+        assert!((refusal.0[12] - 0.5).abs() < 1e-6 && refusal.0[13].abs() < 1e-6);
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod similarity;
 pub mod tokenizer;
 pub mod tool;
 pub mod trace;
+mod unexplained;
 pub mod validation;
 
 pub use call::ToolCall;

@@ -17,7 +17,8 @@ use crate::{Outcome, draw, tools};
 #[command(after_help = "Rows are JSON objects, one per line (.gz is unpacked):
   {\"query\": …, \"tools\": […], \"answers\": [{\"name\": …, \"arguments\": {…}}]}
 `answers` is empty where no tool fits. `accept` ({\"tool.argument\": [further values]}) and `possible_answer`
-(as in the Berkeley Function-Calling Leaderboard) widen what counts as right.
+(as in the Berkeley Function-Calling Leaderboard) widen what counts as right. Rows with a `suite`, such as an
+app's name, are also counted by it.
 
 Example:
   needle eval --data tests/dev/dev_phrasings.jsonl.gz --worst 5")]
@@ -100,6 +101,10 @@ fn figures(report: &Report) -> String {
     let mut text: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<24}{value:>10}")).collect();
     text.extend(report.arguments.iter().map(|(kind, share)| {
         let name = format!("argument: {}, {}", kind.name(), share.count);
+        format!("{name:<24}{:>10}", percent(Some(share.accuracy)))
+    }));
+    text.extend(report.suites.iter().map(|(suite, share)| {
+        let name = format!("suite: {suite}, {}", share.count);
         format!("{name:<24}{:>10}", percent(Some(share.accuracy)))
     }));
     text.extend(report.handoffs.iter().map(|(reason, count)| format!("handed off: {reason:<20}{count:>8}")));

@@ -42,8 +42,7 @@ pub(super) fn judge(
                 Ok(runner.session.decide_with(&catalogue, &row.query, &options, Hooks::default())?)
             });
         let outcome = outcome.map_err(|error: Box<dyn std::error::Error>| format!("{origin}: {error}"))?;
-        let expected = row.expected();
-        judged.push((Judged::new(row.id, row.query, expected, &outcome), outcome.features));
+        judged.push((Judged::new(row, &outcome), outcome.features));
         bar.inc(1);
     }
     bar.finish_and_clear();

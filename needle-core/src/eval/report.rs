@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Row;
 use super::expected::{ArgumentKind, Expected, matched, matches};
 use crate::call::ToolCall;
 use crate::router::{Decision, HandoffReason, Outcome};
@@ -14,6 +15,8 @@ use crate::router::{Decision, HandoffReason, Outcome};
 pub struct Judged {
     /// The row's name.
     pub id: Value,
+    /// The row's group.
+    pub suite: Option<String>,
     /// The row's query.
     pub query: String,
     /// What was expected.
@@ -29,8 +32,9 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Compares an outcome with what was expected.
-    pub fn new(id: Value, query: String, expected: Vec<Expected>, outcome: &Outcome) -> Self {
+    /// Compares an outcome with what the row expects.
+    pub fn new(row: Row, outcome: &Outcome) -> Self {
+        let expected = row.expected();
         let calls = match &outcome.decision {
             Decision::Call { calls, .. } => calls.clone(),
             Decision::Handoff { suppressed_calls, .. } => suppressed_calls.clone(),
@@ -38,7 +42,16 @@ impl Judged {
         // Without a whole answer there are no calls; that is right only where none was expected.
         let is_right = matches(&calls, &expected) && !is_invalid(&outcome.decision);
         let (decision, is_parsed) = (outcome.decision.clone(), outcome.features.is_some());
-        Self { id, query, expected, calls, decision, is_parsed, is_right }
+        Self {
+            id: row.id,
+            suite: row.suite,
+            query: row.query,
+            expected,
+            calls,
+            decision,
+            is_parsed,
+            is_right,
+        }
     }
 }
 
@@ -74,6 +87,8 @@ pub struct Report {
     pub rows: usize,
     /// Rows whose answer is exactly right, refusals included.
     pub exact: Option<f64>,
+    /// The same by the rows' suites.
+    pub suites: BTreeMap<String, Share>,
     /// F1 of the tools' names over all calls (micro).
     pub name_f1: Option<f64>,
     /// F1 of whole calls (micro).
@@ -125,6 +140,7 @@ impl Report {
         Self {
             rows: rows.len(),
             exact: share(&|row| row.is_right, &|_| true),
+            suites: by(rows.iter().filter_map(|row| Some((row.suite.clone()?, row.is_right)))),
             name_f1: f1(rows, |row| {
                 let mut names: Vec<&str> = row.expected.iter().map(|call| call.name.as_str()).collect();
                 let found = row.calls.iter().filter(|call| {
@@ -135,7 +151,7 @@ impl Report {
             }),
             call_f1: f1(rows, |row| matched(&row.calls, &row.expected)),
             argument_accuracy: ratio(arguments.iter().filter(|(_, right)| *right).count(), arguments.len()),
-            arguments: by_kind(&arguments),
+            arguments: by(arguments.iter().copied()),
             refusal_accuracy: share(&|row| row.calls.is_empty(), &|row| row.expected.is_empty()),
             call_accuracy: share(&|row| row.is_right, &|row| !row.expected.is_empty()),
             parse_rate: share(&|row| row.is_parsed, &|_| true),
@@ -172,12 +188,13 @@ fn judged_arguments(row: &Judged) -> impl Iterator<Item = (ArgumentKind, bool)> 
     })
 }
 
-fn by_kind(arguments: &[(ArgumentKind, bool)]) -> BTreeMap<ArgumentKind, Share> {
-    let mut kinds: BTreeMap<ArgumentKind, Share> = BTreeMap::new();
-    for (kind, right) in arguments {
-        let share = kinds.entry(*kind).or_default();
+/// Counts things of each kind, and those of them that are right.
+fn by<K: Ord>(things: impl Iterator<Item = (K, bool)>) -> BTreeMap<K, Share> {
+    let mut kinds: BTreeMap<K, Share> = BTreeMap::new();
+    for (kind, right) in things {
+        let share = kinds.entry(kind).or_default();
         share.count += 1;
-        share.accuracy += f64::from(u8::from(*right));
+        share.accuracy += f64::from(u8::from(right));
     }
     for share in kinds.values_mut() {
         share.accuracy /= share.count as f64;
@@ -223,18 +240,19 @@ fn reliability(rows: &[Judged]) -> (Vec<Bin>, Option<f64>) {
 mod tests {
     use serde_json::json;
 
-    use super::super::Row;
     use super::*;
     use crate::calibration::{FEATURE_COUNT, Features};
 
     /// A row that expects `gold` and was decided as `decision`.
     fn judged(gold: Value, mut decision: Value, ms: f64) -> Judged {
         decision["timings"] = json!({"encode_ms": 0.0, "decode_ms": ms, "total_ms": ms});
-        let row = Row::parse("rows", 3, &json!({"query": "q", "answers": gold}).to_string()).unwrap();
+        let suite = if gold == json!([]) { Value::Null } else { "calls".into() };
+        let row = json!({"query": "q", "answers": gold, "suite": suite}).to_string();
+        let row = Row::parse("rows", 3, &row).unwrap();
         let features = Some(Features([0.0; FEATURE_COUNT]));
         let decision = serde_json::from_value(decision).unwrap();
         let outcome = Outcome { decision, text: String::new(), trace: None, features };
-        Judged::new(row.id.clone(), row.query.clone(), row.expected(), &outcome)
+        Judged::new(row, &outcome)
     }
 
     fn call(name: &str, arguments: Value) -> Value {
@@ -258,6 +276,8 @@ mod tests {
             assert!((found.unwrap() - wanted).abs() < 1e-6, "{found:?} {wanted}");
         };
         close(report.exact, 3.0 / 5.0);
+        let suites = BTreeMap::from([("calls".to_owned(), Share { count: 3, accuracy: 2.0 / 3.0 })]);
+        assert_eq!(report.suites, suites);
         close(report.name_f1, 2.0 * 3.0 / (4.0 + 3.0));
         close(report.call_f1, 2.0 * 2.0 / (4.0 + 3.0));
         close(report.argument_accuracy, 5.0 / 6.0);

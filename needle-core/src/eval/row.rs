@@ -17,6 +17,8 @@ pub struct Row {
     /// What to call the row in a report, a text or a number; rows without one get their line number.
     #[serde(default)]
     pub id: Value,
+    /// The group of rows that this one is counted with, such as an app.
+    pub suite: Option<String>,
     /// The user's words.
     pub query: String,
     /// The tools, in any form that [`crate::tool::parse`] reads; none where all rows share a list.

@@ -15,6 +15,7 @@ use crate::grounding::{self, UngroundedArgument};
 use crate::session::Session;
 use crate::similarity::Similarity;
 use crate::trace::{Stop, Trace};
+use crate::unexplained::unexplained;
 
 /// A decision with what led to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +175,7 @@ impl Judge<'_> {
             return hand_off(HandoffReason::NoMatchingTool, "the answer names no tool of the list".into());
         };
         let tools: Vec<&CompiledTool> = chosen.iter().map(|&index| candidates[index]).collect();
+        let unexplained = unexplained(self.query, &calls, tools.iter().map(|tool| tool.spec()));
         let mut findings = Findings::default();
         for (index, (mut call, tool)) in calls.into_iter().zip(&tools).enumerate() {
             call.name.clone_from(&tool.spec().name);
@@ -186,6 +188,7 @@ impl Judge<'_> {
             ungrounded: findings.ungrounded.len(),
             retrieval_margin: source.candidates.margin(&chosen),
             similarity: source.similarity.as_ref().map(Similarity::best),
+            unexplained,
         };
         let features = confidence::features(&answer.trace, circumstances);
         let calibration = self.catalogue.model().calibration();
