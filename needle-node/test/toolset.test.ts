@@ -112,7 +112,8 @@ test('integers keep all their digits', async () => {
     {
       name: 'get_order',
       description: 'Look up an order by its id.',
-      parameters: { type: 'object', properties: { id: { type: 'integer' } }, required: ['id'] },
+      // The least value keeps the model from ending the number early.
+      parameters: { type: 'object', properties: { id: { type: 'integer', minimum: 9e15 } }, required: ['id'] },
     },
   ])
   const decision = await tools.decide('get the order with the id 9007199254740993', ANY)
