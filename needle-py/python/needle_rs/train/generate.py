@@ -8,10 +8,9 @@ from pathlib import Path
 
 from . import adversarial, jsonl
 from .prompt import snake_case
-from .templates import HARD_DOMAINS, Split, fill
+from .templates import FOREIGN_DOMAINS, HARD_DOMAINS, Split, fill
 from .values import fits
 
-FOREIGN_DOMAINS = {"spanish", "french", "german"}
 # Between two requests of one sentence.
 JOINTS = [" and ", " and ", " and then ", ", then ", ", and ", " and also ", ", also ", " plus ", "; "]
 

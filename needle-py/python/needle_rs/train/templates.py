@@ -14,6 +14,8 @@ WHOLE_SLOT = re.compile(r"^\{([A-Za-z0-9_]+)(?:\.([A-Za-z0-9_]+))?\}$")
 # Domains that exist to be hard (look-alike tools, meaningless names): a request for a tool of theirs may be
 # served by another tool, so they lend no refusals and are never held out as a whole.
 HARD_DOMAINS = {"lookalikes", "opaque_names", "typed_arguments"}
+# Domains whose requests are not in English.
+FOREIGN_DOMAINS = {"spanish", "french", "german"}
 
 
 @dataclass
