@@ -91,9 +91,7 @@ def write(layout: str) -> None:
     ids = {f"input.{k}": v.to(torch.int32) for k, v in inputs.items()}
     expected = {f"expected.{k}": v.contiguous() for k, v in outputs(model, inputs).items()}
     path = GOLDEN / f"parity_{layout}.safetensors"
-    save_file(
-        tensors(model.state_dict(), quantise=False) | ids | expected, path, {"config": json.dumps(config.as_dict())}
-    )
+    save_file(tensors(model.state_dict(), int8=False) | ids | expected, path, {"config": json.dumps(config.as_dict())})
 
 
 def read(layout: str) -> tuple[San, dict[str, Tensor], dict[str, Tensor]]:

@@ -15,12 +15,15 @@ def test_outputs_are_those_of_the_golden_file(layout):
         torch.testing.assert_close(found[name], expected[name], atol=2e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
 
 
-def test_quantised_export_stays_close():
-    from needle_rs.train.export import GROUP, tensors
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantised_weights_stay_close(bits):
+    from needle_rs.train.quantise import GROUP, LIMITS, dequantise, quantise
 
     model, _, _ = parity.read("isolated")
-    stored = tensors(model.state_dict(), quantise=True)
-    weight, scale = model.embedding.weight, stored["embedding.weight.scale"].float()
-    restored = stored["embedding.weight"].float() * scale.repeat_interleave(GROUP, 1)
-    # Half a step of rounding, and the scale's own rounding to f16 over up to 127 steps.
-    assert ((weight - restored).abs() <= scale.repeat_interleave(GROUP, 1) * (0.5 + 127 * 2**-11)).all()
+    weight = model.embedding.weight.detach()
+    integers, scale = quantise(weight, bits)
+    # Half a step of rounding, and the scale's own rounding to f16 over up to as many steps as there are.
+    tolerance = scale.float().repeat_interleave(GROUP, 1) * (0.5 + LIMITS[bits] * 2**-11)
+    assert ((weight - dequantise(integers, scale)).abs() <= tolerance).all()
+    again, _ = quantise(dequantise(integers, scale), bits)
+    assert torch.equal(again, integers)

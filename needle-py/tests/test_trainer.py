@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from needle_rs.train import adversarial, jsonl, rows, static_embedding, templates, values
-from needle_rs.train.__main__ import parser
+from needle_rs.train.__main__ import asked_for, parser
 from needle_rs.train.attention import Places, packed_attention, padded_attention
 from needle_rs.train.duplicates import Evaluation
 from needle_rs.train.generate import TemplateSource
@@ -21,6 +21,7 @@ from needle_rs.train.merge import merge
 from needle_rs.train.model import Config, San
 from needle_rs.train.packing import Packing
 from needle_rs.train.prompt import PAD
+from needle_rs.train.quantise import dequantise, is_quantised, quantise, straight_through
 from needle_rs.train.start import dequantised, start
 from needle_rs.train.trainer import Settings, load_average, read_checkpoint, train
 
@@ -401,6 +402,72 @@ def test_a_run_pauses_and_goes_on(data, pieces, tmp_path):
     settings = Settings(data, tmp_path, steps=3, groups=2, pause_after=0.0, **plain)
     assert train(settings, config).step == 0
     assert train(dataclasses.replace(settings, pause_after=None), config).step == 3
+
+
+def test_fake_quantisation_learns_from_what_a_bundle_would_hold_and_keeps_the_exact_weights():
+    model = San(Config(vocab_size=64, **TINY))
+    exact = {name: value.clone() for name, value in model.state_dict().items()}
+    with straight_through(model, 4):
+        stored = dict(model.state_dict())
+        for name, value in exact.items():
+            wanted = dequantise(*quantise(value, 4)) if is_quantised(value) else value
+            assert torch.equal(stored[name], wanted)
+        hidden = model.decode(torch.tensor([[[1, 2]]]), model.encode_joint(torch.tensor([[[3, 4]]]), torch.float32))
+        assert not torch.equal(stored["embedding.weight"], exact["embedding.weight"])
+        hidden.sum().backward()
+    assert all(torch.equal(value, exact[name]) for name, value in model.state_dict().items())
+    assert model.embedding.weight.grad.any()
+    with straight_through(model, 0):
+        assert torch.equal(model.embedding.weight, exact["embedding.weight"])
+
+
+def test_only_the_decay_is_fake_quantised(data, pieces, tmp_path, monkeypatch):
+    bits = []
+
+    def watched(model, chosen):
+        bits.append(chosen)
+        return straight_through(model, chosen)
+
+    monkeypatch.setattr("needle_rs.train.trainer.straight_through", watched)
+    pieces.save(str(tmp_path / "tokenizer.json"))
+    plain = {"compiled": False, "threads": 1, "row_weights": {"snips": 1.0}}
+    settings = Settings(data, tmp_path, steps=10, groups=2, fake_quantise=8, **plain)
+    train(settings, Config(vocab_size=pieces.get_vocab_size(), **TINY))
+    # At the eighth step the rate has not begun to fall yet.
+    assert bits == [0] * 8 + [8] * 2
+    with pytest.raises(ValueError, match="8 or 4"):
+        dataclasses.replace(settings, fake_quantise=3)
+
+
+def test_a_run_without_muon_learns_too(data, pieces, tmp_path):
+    pieces.save(str(tmp_path / "tokenizer.json"))
+    plain = {"compiled": False, "threads": 1, "row_weights": {"snips": 1.0}}
+    settings = Settings(data, tmp_path, steps=2, groups=2, muon=False, **plain)
+    config = Config(vocab_size=pieces.get_vocab_size(), **TINY)
+    done = train(settings, config)
+    assert [type(o) for o in done.optimisers] == [torch.optim.AdamW] * 2
+    torch.manual_seed(settings.seed)
+    fresh, name = San(config), "decoder.layers.0.self_attn.v_proj.weight"
+    assert not torch.equal(done.model.state_dict()[name], fresh.state_dict()[name])
+
+
+def test_the_settings_of_a_run_make_another_one(data, pieces, tmp_path):
+    first = run(data, tmp_path / "first", pieces, 1)
+    written = tmp_path / "first/settings.json"
+
+    def asked(*options: str) -> tuple[Settings, Config]:
+        return asked_for(parser().parse_args(["train", f"--data={data}", f"--out={tmp_path / 'second'}", *options]))
+
+    settings, config = asked(f"--config={written}")
+    assert settings == dataclasses.replace(first.settings, out=tmp_path / "second")
+    assert config == first.config
+    settings, _ = asked(f"--config={written}", "--steps=9", "--preset=base")
+    assert (settings.steps, settings.groups, settings.row_weights) == (9, 2, {"snips": 1.0})
+    wrong = {'{"stepz": 1}': "stepz", '{"steps": "many"}': "must be like 6000", '{"muon": 1}': "must be like true"}
+    for text, message in (wrong | {"[1]": "object", "{": "not JSON"}).items():
+        written.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            asked(f"--config={written}")
 
 
 def test_the_preset_of_a_gpu_runs_at_a_toy_size(data, pieces, tmp_path):

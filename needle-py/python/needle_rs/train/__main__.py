@@ -12,6 +12,7 @@ python -m needle_rs.train duplicates --data ../shared/data
 """
 
 import argparse
+import json
 import shutil
 import sys
 from dataclasses import MISSING, fields
@@ -24,7 +25,7 @@ from .grow import grow
 from .merge import merge
 from .model import Config
 from .start import start
-from .trainer import Data, Settings, load_average, read_checkpoint, train, write_checkpoint
+from .trainer import FOLDERS, Data, Settings, load_average, read_checkpoint, train, write_checkpoint
 
 
 def _add_fields(group, source: type) -> None:
@@ -62,15 +63,45 @@ PRESETS: dict[str, dict] = {
 
 
 def run_train(args: argparse.Namespace) -> None:
+    train(*asked_for(args))
+
+
+def asked_for(args: argparse.Namespace) -> tuple[Settings, Config]:
+    """Options before the file, the file before the preset, and the preset before what the run has.
+
+    Raises:
+        ValueError: if the file is no object of settings.
+    """
     checkpoint = args.out / "checkpoint.pt"
     # A run that goes on keeps its sizes unless others are asked for, which `train` refuses.
     sizes = read_checkpoint(checkpoint)["config"] if checkpoint.exists() and not args.preset else {}
-    preset = PRESETS[args.preset or "mini"]
+    chosen = sizes | PRESETS[args.preset or "mini"] | (_settings_of(args.config) if args.config else {})
 
     def build(source: type):
-        return source(**{k: v for k, v in (sizes | preset).items() if hasattr(source, k)} | _given(args, source))
+        names = {f.name for f in fields(source)}
+        return source(**{k: v for k, v in chosen.items() if k in names} | _given(args, source))
 
-    train(build(Settings), build(Config))
+    return build(Settings), build(Config)
+
+
+def _settings_of(path: Path) -> dict:
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a JSON object of settings")
+    known = {f.name: f.default for source in (Settings, Config) for f in fields(source) if f.name not in FOLDERS}
+    for name, value in found.items():
+        if name not in known:
+            raise ValueError(f"{path}: no setting is called {name}; known are {', '.join(sorted(known))}")
+        default = known[name]
+        if default is MISSING or default is None:
+            continue
+        kind = (int, float) if type(default) is float else type(default)
+        if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
+            raise ValueError(f"{path}: {name} must be like {json.dumps(default)}, not {json.dumps(value)}")
+    return found
 
 
 def run_start(args: argparse.Namespace) -> None:
@@ -79,7 +110,7 @@ def run_start(args: argparse.Namespace) -> None:
 
 def run_export(args: argparse.Namespace) -> None:
     model = load_average(args.out / "checkpoint.pt")
-    write_bundle(model, args.out, args.bundle, quantise=not args.float)
+    write_bundle(model, args.out, args.bundle, int8=not args.float)
 
 
 def run_distil(args: argparse.Namespace) -> None:
@@ -138,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=Settings.seed, help="of the split that keeps dev rows out")
     sub = command("train", run_train, "train, or resume the run that --out holds")
     sub.add_argument("--preset", choices=PRESETS, help="sizes and settings that are not given; mini for a new run")
+    sub.add_argument("--config", type=Path, metavar="FILE", help="settings in JSON, such as the settings.json of a run")
     sub.add_argument("--warm_start", type=Path, help="folder of a sentence-embedding model for the first embedding")
     sub.add_argument("--own_templates", type=Path, help="folder of more templates, all of them for training")
     sub.add_argument("--device", help="such as cuda; by default a GPU if there is one")

@@ -5,11 +5,14 @@ iteration and its coefficients.
 """
 
 from collections import defaultdict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
+# Share of a run over which the learning rate falls.
+DECAY = 0.3
 
 
 def orthogonalise(update: Tensor, steps: int = 5) -> Tensor:
@@ -48,20 +51,26 @@ class Muon(torch.optim.Optimizer):
                     p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
 
-def build(model: nn.Module, muon_lr: float, adam_lr: float, weight_decay: float):
-    """The two optimisers over the model's parameters."""
+def build(model: nn.Module, muon_lr: float, adam_lr: float, weight_decay: float, muon: bool = True):
+    """The two optimisers over the model's parameters; without `muon` both are AdamW."""
     matrices, others = [], []
     for name, p in model.named_parameters():
         is_projection = p.dim() == 2 and "_proj." in name
         (matrices if is_projection else others).append(p)
+    adam = partial(torch.optim.AdamW, betas=(0.9, 0.98))
     return [
-        Muon(matrices, lr=muon_lr, weight_decay=weight_decay),
-        torch.optim.AdamW(others, lr=adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
+        (Muon if muon else adam)(matrices, lr=muon_lr, weight_decay=weight_decay),
+        adam(others, lr=adam_lr, weight_decay=0.0),
     ]
 
 
-def warmup_stable_decay(step: float, total: float, warmup: float = 0.02, decay: float = 0.3) -> float:
-    """Factor of the learning rate: linear up, flat, linear down to 2 % over the last `decay` of the budget."""
-    if step < warmup * total:
-        return step / (warmup * total)
-    return min(1.0, max(0.02, (total - step) / (decay * total)))
+def decaying(progress: float) -> bool:
+    """Whether a run has come so far that its learning rate falls."""
+    return progress > 1 - DECAY
+
+
+def warmup_stable_decay(progress: float, warmup: float = 0.02) -> float:
+    """Factor of the learning rate at a share of the budget: linear up, flat, linear down to 2 % over `DECAY`."""
+    if progress < warmup:
+        return progress / warmup
+    return min(1.0, max(0.02, (1 - progress) / DECAY))

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from . import static_embedding
-from .export import GROUP
 from .model import Config
 from .processes import Processes
+from .quantise import GROUP, dequantise
 from .trainer import Run, Settings
 
 TABLE = "static_embedding.weight"
@@ -66,6 +66,6 @@ def dequantised(stored: dict[str, Tensor]) -> dict[str, Tensor]:
         if value.dtype == torch.int8:
             if scale is None or (*scale.shape[:1], GROUP * scale.shape[-1]) != value.shape:
                 raise ValueError(f"{name} is int8 without a scale for each row and group of {GROUP}; convert it again")
-            value = (value.float().unflatten(1, (-1, GROUP)) * scale.float()[..., None]).flatten(1)
+            value = dequantise(value, scale)
         weights[name] = value.float()
     return weights

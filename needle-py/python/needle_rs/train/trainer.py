@@ -8,7 +8,7 @@ import math
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -24,11 +24,15 @@ from .model import Config, San
 from .objective import Objective, teacher_forced
 from .processes import Processes
 from .prompt import Prompter
+from .quantise import LIMITS, straight_through
+
+# Settings that are not written down with a run.
+FOLDERS = {"data", "out", "warm_start", "own_templates"}
 
 
 @dataclass
 class Settings:
-    """One training run; every field can be set from the command line."""
+    """One training run; every field can be set from the command line or a file."""
 
     data: Path
     out: Path
@@ -46,9 +50,11 @@ class Settings:
     catalogue_share: float = 0.14
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
+    muon: bool = True
     weight_decay: float = 0.01
     retrieval_every: int = 3
     average: float = 0.998
+    fake_quantise: int = 0
     seed: int = 7
     shard: int = 0
     threads: int = 2
@@ -75,6 +81,17 @@ class Settings:
             "metatool_choice": 0.7,
         }
     )
+
+    def __post_init__(self) -> None:
+        if self.fake_quantise not in (0, *LIMITS):
+            raise ValueError(f"fake_quantise is {self.fake_quantise}; it must be 0 (none), 8 or 4 bits")
+
+    def write(self, config: Config) -> None:
+        """Writes settings.json: what else than the folders makes the run, in the form that `--config` reads."""
+        settings = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in FOLDERS}
+        temporary = self.out / "settings.tmp"
+        temporary.write_text(json.dumps(settings | config.as_dict(), indent=2) + "\n")
+        temporary.replace(self.out / "settings.json")
 
 
 # Steps take turns with the lengths they allow, so that short rows are not padded to long ones; the counts make the
@@ -160,7 +177,8 @@ class Run:
         several = processes.count > 1
         self.objective = DistributedDataParallel(objective, find_unused_parameters=True) if several else objective
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.optimisers = optim.build(self.model, settings.muon_lr, settings.adam_lr, settings.weight_decay)
+        rates = settings.muon_lr, settings.adam_lr
+        self.optimisers = optim.build(self.model, *rates, settings.weight_decay, settings.muon)
         self.step, self.seconds = 0, 0.0
         self.examples = {settings.shard: 0}
 
@@ -172,12 +190,13 @@ class Run:
     def train_step(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Learns from a batch; the parts of its loss, which may still be under way on the device."""
         s = self.settings
-        factor = optim.warmup_stable_decay(self.progress, 1.0)
+        factor = optim.warmup_stable_decay(self.progress)
         for optimiser, lr in zip(self.optimisers, (s.muon_lr, s.adam_lr), strict=True):
             optimiser.param_groups[0]["lr"] = lr * factor
-        total, parts = self.objective(batch, (self.step + 1) % s.retrieval_every == 0)
         self.model.zero_grad(set_to_none=True)
-        total.backward()
+        with straight_through(self.model, s.fake_quantise if optim.decaying(self.progress) else 0):
+            total, parts = self.objective(batch, (self.step + 1) % s.retrieval_every == 0)
+            total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -298,8 +317,11 @@ def train(settings: Settings, config: Config) -> Run:
     torch.set_num_threads(settings.threads)
     with Processes(settings.device) as processes:
         run = Run(settings, config, processes)
-        if run.resume() and processes.first:
-            print(f"resuming at step {run.step}", flush=True)
+        resumed = run.resume()
+        if processes.first:
+            settings.write(config)
+            if resumed:
+                print(f"resuming at step {run.step}", flush=True)
         if settings.compiled:
             run.model.compile_parts()
         _learn(run)
