@@ -5,7 +5,9 @@
 mod commands;
 mod draw;
 mod files;
+mod listen;
 mod model;
+mod playground;
 mod serve;
 mod tools;
 
@@ -14,7 +16,8 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, calibrate, convert, eval, run, serve as serve_command, shadow, tools as tools_command,
+    bench, calibrate, convert, eval, playground as playground_command, run, serve as serve_command, shadow,
+    tools as tools_command,
 };
 
 /// Decides small tool calls locally: a query and a list of tools in, calls or a hand-off out.
@@ -30,6 +33,7 @@ enum Command {
     Run(run::Run),
     Serve(serve_command::Serve),
     Shadow(shadow::Shadow),
+    Playground(playground_command::Playground),
     Eval(eval::Eval),
     Bench(bench::Bench),
     Calibrate(calibrate::Calibrate),
@@ -49,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Shadow(command) => command.run(),
+        Command::Playground(command) => command.run(),
         Command::Eval(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Calibrate(command) => command.run(),

@@ -5,6 +5,7 @@ pub(crate) mod calibrate;
 pub(crate) mod convert;
 pub(crate) mod eval;
 mod judge;
+pub(crate) mod playground;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod shadow;

@@ -4,7 +4,6 @@ mod answer;
 mod events;
 mod guard;
 mod handler;
-mod listen;
 mod record;
 mod upstream;
 
@@ -16,10 +15,9 @@ use axum::Router as Routes;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use needle_core::Router;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::{Outcome, note};
+use crate::{Outcome, listen};
 use record::Metrics;
 use upstream::Upstream;
 
@@ -53,15 +51,8 @@ struct Server {
 /// Serves until the process is asked to end, then lets open requests finish.
 pub(crate) fn run(router: Router, settings: Settings) -> Outcome {
     tracing_subscriber::fmt().json().flatten_event(true).with_writer(std::io::stderr).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind(settings.address)
-            .await
-            .map_err(|error| format!("cannot listen on {}: {error}", settings.address))?;
-        note(format_args!("listening on http://{}", listener.local_addr()?));
-        listen::serve(listener, routes(Server::new(router, settings)?), asked_to_end()).await;
-        Ok(())
-    })
+    let address = settings.address;
+    listen::run(address, routes(Server::new(router, settings)?))
 }
 
 impl Server {
@@ -96,24 +87,4 @@ fn routes(server: Arc<Server>) -> Routes {
         .layer(from_fn_with_state(Arc::clone(&server), guard::guard))
         .with_state(server)
         .merge(open)
-}
-
-/// Ctrl-C, or the signal with which service managers stop a process.
-async fn asked_to_end() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    // If the handler cannot be installed, the server runs until it is killed.
-    if interrupted.await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }

@@ -13,6 +13,8 @@ from .values import fits
 
 # Between two requests of one sentence.
 JOINTS = [" and ", " and ", " and then ", ", then ", ", and ", " and also ", ", also ", " plus ", "; "]
+# Requests that are not what they look like (`adversarial.py`), and how often each kind is drawn.
+HARD_KINDS = {"about": 2, "order": 1, "taken_back": 6, "corrected": 6, "order_inside": 5}
 
 
 @dataclass
@@ -147,19 +149,20 @@ class TemplateSource:
 
     def _hard(self, record: dict, tool: Tool, tools: list[Tool], rng: random.Random) -> Example | None:
         """A request that is not what it looks like; None if the record lends itself to none."""
-        kind = rng.random()
-        if kind < 0.1:
+        kind = rng.choices(list(HARD_KINDS), list(HARD_KINDS.values()))[0]
+        if kind == "about":
             text = adversarial.about([t.name for t in tools], rng)
             return Example(text, []) if text else None
-        if kind < 0.15:
+        if kind == "order":
             return Example(adversarial.order(tool.name, rng), []) if tool.parameters.get("required") else None
         text, arguments = self._request(record, rng)
-        if kind < 0.45:
+        if kind == "taken_back":
             return Example(adversarial.taken_back(text, rng), [])
-        other, others = self._request(record if kind < 0.75 else rng.choice(self.split.tools[record["domain"]]), rng)
-        if kind < 0.75:
+        if kind == "corrected":
+            _, others = self._request(record, rng)
             changed = adversarial.corrected(text, arguments, others, record["tool"]["parameters"], rng)
         else:
+            other, _ = self._request(rng.choice(self.split.tools[record["domain"]]), rng)
             changed = adversarial.with_order_inside(text, arguments, other, rng)
         return changed and self._say(changed[0], [self._call(tool, changed[1])], [tool], rng)
 

@@ -1,5 +1,6 @@
 //! Connections: accepted until the process is asked to end, then served to the end of their requests.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router as Routes;
@@ -9,14 +10,29 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
+use crate::{Outcome, note};
+
 /// How long a client may take for the head of a request, and an idle connection stays open.
 const HEAD: Duration = Duration::from_secs(30);
 
 /// How long requests may go on after the process was asked to end.
 const LAST_WORDS: Duration = Duration::from_secs(60);
 
+/// Serves until the process is asked to end, then lets open requests finish.
+pub(crate) fn run(address: SocketAddr, routes: Routes) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("cannot listen on {address}: {error}"))?;
+        note(format_args!("listening on http://{}", listener.local_addr()?));
+        serve(listener, routes, asked_to_end()).await;
+        Ok(())
+    })
+}
+
 /// Serves connections until `end`.
-pub(super) async fn serve(listener: TcpListener, routes: Routes, end: impl Future<Output = ()>) {
+async fn serve(listener: TcpListener, routes: Routes, end: impl Future<Output = ()>) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD).keep_alive_timeout(HEAD);
@@ -48,4 +64,24 @@ pub(super) async fn serve(listener: TcpListener, routes: Routes, end: impl Futur
     }
     // What is not finished then is cut off.
     let _ = tokio::time::timeout(LAST_WORDS, open.shutdown()).await;
+}
+
+/// Ctrl-C, or the signal with which service managers stop a process.
+async fn asked_to_end() {
+    let interrupted = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+            return;
+        }
+    }
+    // If the handler cannot be installed, the server runs until it is killed.
+    if interrupted.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
