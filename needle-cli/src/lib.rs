@@ -16,8 +16,8 @@ use std::ffi::OsString;
 use clap::{Parser, Subcommand};
 
 use commands::{
-    bench, calibrate, convert, eval, playground as playground_command, run, serve as serve_command, shadow,
-    tools as tools_command,
+    bench, calibrate, convert, eval, playground as playground_command, pull, run, serve as serve_command,
+    shadow, tools as tools_command,
 };
 
 /// Decides small tool calls locally: a query and a list of tools in, calls or a hand-off out.
@@ -38,6 +38,7 @@ enum Command {
     Bench(bench::Bench),
     Calibrate(calibrate::Calibrate),
     Convert(convert::Convert),
+    Pull(pull::Pull),
     #[command(subcommand)]
     Tools(tools_command::Tools),
 }
@@ -58,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Bench(command) => command.run(),
         Command::Calibrate(command) => command.run(),
         Command::Convert(command) => command.run(),
+        Command::Pull(command) => command.run(),
         Command::Tools(command) => command.run(),
     };
     match result {

@@ -240,6 +240,8 @@ fn every_command_shows_an_example() {
         &["bench"],
         &["calibrate"],
         &["convert"],
+        &["pull"],
+        &["playground"],
         &["tools", "check"],
         &["tools", "accept"],
     ] {

@@ -1,4 +1,4 @@
-"""Writes `pickles/*.pkl`: one small checkpoint in every form that numpy and pickle give it.
+"""Writes `pickles/*.pkl`: one small checkpoint in every form that numpy and pickle give it; and two more.
 
 python tests/golden/make_pickles.py   (needs numpy and ml_dtypes)
 """
@@ -16,8 +16,8 @@ CONFIG = {
 }  # fmt: skip
 
 
-def checkpoint(dtype, order: str) -> dict:
-    count = 0
+def checkpoint(dtype, order: str, config: dict = CONFIG) -> dict:
+    count, vocab_size = 0, config["vocab_size"]
 
     def array(*shape: int) -> np.ndarray:
         """Multiples of 1/8 that every type holds exactly, different for every tensor."""
@@ -40,14 +40,14 @@ def checkpoint(dtype, order: str) -> dict:
         "self_attn": attention(1), "cross_attn": attention(1),
     }  # fmt: skip
     params = {
-        "embedding": {"embedding": array(8, 8)},
+        "embedding": {"embedding": array(vocab_size, 8)},
         "encoder": {"layers": {"EncoderBlock_0": encoder}, "final_norm": {"scale": array(8)}},
         "decoder": {"layers": {"DecoderBlock_0": decoder}, "ZCRMSNorm_0": {"scale": array(8)}},
         "contrastive_hidden": {"kernel": array(8, 2), "bias": array(2)},
         "contrastive_proj": {"kernel": array(2, 4)},
         "log_temp": array(),
     }
-    return {"params": params, "config": CONFIG}
+    return {"params": params, "config": config}
 
 
 def main() -> None:
@@ -60,6 +60,9 @@ def main() -> None:
             for order in ("C", "F") if name == "f16" else (order,):
                 data = pickle.dumps(checkpoint(dtype, order), protocol=protocol)
                 (out / f"{name}_{order}_protocol{protocol}.pkl").write_bytes(data)
+    # One that goes with the tokenizer sp.model.
+    paired = checkpoint(np.float16, "C", CONFIG | {"vocab_size": 2048, "max_seq_len": 512})
+    (out.parent / "paired.pkl").write_bytes(pickle.dumps(paired, protocol=4))
     # Each dict holds the one before it twice: 2^30 paths in a few hundred bytes.
     bomb: dict = {}
     for _ in range(30):

@@ -1,7 +1,7 @@
 //! `needle convert`: any checkpoint to a bundle directory.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use needle_core::Model;
@@ -20,15 +20,22 @@ pub(crate) struct Convert {
     /// SentencePiece `.model` or `tokenizer.json`; by default the checkpoint's own
     #[arg(long, value_name = "FILE")]
     tokenizer: Option<PathBuf>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// The bundle to write, the same for every command that makes one.
+#[derive(Args)]
+pub(crate) struct Target {
     /// The directory to write
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
     /// How matrices are stored
     #[arg(long, value_enum, default_value_t = Storage::F16)]
     quantize: Storage,
     /// Replace --out if it holds a bundle
     #[arg(long)]
-    force: bool,
+    pub(crate) force: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -42,8 +49,15 @@ enum Storage {
 
 impl Convert {
     pub(crate) fn run(&self) -> Outcome {
-        let mut checkpoint = Checkpoint::open(&self.checkpoint)?;
-        if let Some(path) = &self.tokenizer {
+        self.target.write(&self.checkpoint, self.tokenizer.as_deref())
+    }
+}
+
+impl Target {
+    /// Writes a checkpoint as a bundle, and prints where.
+    pub(crate) fn write(&self, checkpoint: &Path, tokenizer: Option<&Path>) -> Outcome {
+        let mut checkpoint = Checkpoint::open(checkpoint)?;
+        if let Some(path) = tokenizer {
             checkpoint.tokenizer = Some(TokenizerFile::load(path)?);
         }
         // Building the model finds a tokenizer that is missing or belongs to other weights.

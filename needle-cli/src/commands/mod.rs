@@ -6,6 +6,7 @@ pub(crate) mod convert;
 pub(crate) mod eval;
 mod judge;
 pub(crate) mod playground;
+pub(crate) mod pull;
 pub(crate) mod run;
 pub(crate) mod serve;
 pub(crate) mod shadow;
