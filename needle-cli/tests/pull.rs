@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 const PICKLE: &[u8] = include_bytes!("../../tests/golden/paired.pkl");
+/// The pickle's SHA-256.
+const CHECKSUM: &str = "12e0b711a61cea445de4651d156b71ceec06a8d41c18eeb18ae57fe5db328b20";
 const TOKENIZER: &[u8] = include_bytes!("../../tests/golden/sp.model");
 
 /// Repository `o/NAME` has the weights as NAME says; revision and token must be the ones that the tests give.
@@ -20,8 +22,7 @@ async fn hub() -> String {
         if revision != "v1" || headers.get("authorization").is_none_or(|sent| sent != "Bearer secret") {
             return StatusCode::UNAUTHORIZED.into_response();
         }
-        let right = "\"12e0b711a61cea445de4651d156b71ceec06a8d41c18eeb18ae57fe5db328b20\"";
-        let tag = if name == "other" { format!("\"{:064x}\"", 1) } else { right.to_owned() };
+        let tag = if name == "other" { format!("\"{:064x}\"", 1) } else { format!("\"{CHECKSUM}\"") };
         let elsewhere = format!(
             "http://localhost:{}/store/{name}",
             headers["host"].to_str().unwrap().rsplit_once(':').unwrap().1
