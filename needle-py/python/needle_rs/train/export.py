@@ -16,7 +16,7 @@ MAX_ALTERNATIVES = 4
 
 
 def tensors(weights: dict[str, Tensor], int8: bool) -> dict[str, Tensor]:
-    """The weights under the engine's names; with `int8`, matrices as such with their scales."""
+    """The weights under the engine's names; with `int8`, matrices in int8 with their scales."""
     out = {}
     for name, value in weights.items():
         value = value.detach().float().contiguous()
