@@ -463,8 +463,20 @@ def test_the_settings_of_a_run_make_another_one(data, pieces, tmp_path):
     assert config == first.config
     settings, _ = asked(f"--config={written}", "--steps=9", "--preset=base")
     assert (settings.steps, settings.groups, settings.row_weights) == (9, 2, {"snips": 1.0})
-    wrong = {'{"stepz": 1}': "stepz", '{"steps": "many"}': "must be like 6000", '{"muon": 1}': "must be like true"}
-    for text, message in (wrong | {"[1]": "object", "{": "not JSON"}).items():
+    written.write_text('{"minutes": null, "muon_lr": 1}')
+    assert asked(f"--config={written}")[0].minutes is None
+    for text, message in {
+        '{"stepz": 1}': "no setting is called stepz",
+        '{"data": "here"}': "no setting is called data",
+        '{"steps": "many"}': "steps must be int",
+        '{"steps": 1.5}': "steps must be int",
+        '{"muon": 1}': "muon must be bool",
+        '{"muon_lr": true}': "muon_lr must be float",
+        '{"minutes": "ten"}': "minutes must be",
+        '{"row_weights": {"snips": "much"}}': "row_weights must be",
+        "[1]": "object",
+        "{": "not JSON",
+    }.items():
         written.write_text(text)
         with pytest.raises(ValueError, match=message):
             asked(f"--config={written}")

@@ -17,6 +17,8 @@ import shutil
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
+from types import UnionType
+from typing import get_args, get_origin, get_type_hints
 
 from . import corpus, jsonl, rows, static_embedding, templates, tokenizer
 from .duplicates import Evaluation
@@ -70,6 +72,7 @@ def asked_for(args: argparse.Namespace) -> tuple[Settings, Config]:
     """Options before the file, the file before the preset, and the preset before what the run has.
 
     Raises:
+        OSError: if a file cannot be read.
         ValueError: if the file is no object of settings.
     """
     checkpoint = args.out / "checkpoint.pt"
@@ -91,17 +94,23 @@ def _settings_of(path: Path) -> dict:
         raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} must hold a JSON object of settings")
-    known = {f.name: f.default for source in (Settings, Config) for f in fields(source) if f.name not in FOLDERS}
+    known = {k: v for k, v in (get_type_hints(Settings) | get_type_hints(Config)).items() if k not in FOLDERS}
     for name, value in found.items():
         if name not in known:
             raise ValueError(f"{path}: no setting is called {name}; known are {', '.join(sorted(known))}")
-        default = known[name]
-        if default is MISSING or default is None:
-            continue
-        kind = (int, float) if type(default) is float else type(default)
-        if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
-            raise ValueError(f"{path}: {name} must be like {json.dumps(default)}, not {json.dumps(value)}")
+        if not _is_a(value, known[name]):
+            kind = getattr(known[name], "__name__", known[name])
+            raise ValueError(f"{path}: {name} must be {kind}, not {json.dumps(value)}")
     return found
+
+
+def _is_a(value: object, kind) -> bool:
+    """Whether a JSON value is of a setting's type; a whole number is a float too, and true is no number."""
+    if isinstance(kind, UnionType):
+        return any(_is_a(value, each) for each in get_args(kind))
+    if get_origin(kind) is dict:
+        return isinstance(value, dict) and all(_is_a(each, get_args(kind)[1]) for each in value.values())
+    return type(value) is kind or (kind is float and type(value) is int)
 
 
 def run_start(args: argparse.Namespace) -> None:
