@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use needle_core::{Decision, Options};
+use needle_core::{Decision, Options, ToolCall};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -79,6 +79,21 @@ struct Ask {
     options: Options,
 }
 
+/// A decision, and the calls that it makes or holds back.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    decision: Decision,
+    written: Vec<Written>,
+}
+
+/// A call whose arguments are JSON text, in which the page finds all digits of a number.
+#[derive(Serialize)]
+struct Written {
+    name: String,
+    arguments: String,
+}
+
 /// A decision, or 400 and what is wrong.
 async fn decide(State(playground): State<Arc<Playground>>, headers: HeaderMap, body: Bytes) -> Response {
     // Pages of other origins cannot send this type without asking first, and are not answered then.
@@ -89,17 +104,24 @@ async fn decide(State(playground): State<Arc<Playground>>, headers: HeaderMap, b
     tokio::task::block_in_place(|| {
         let Ok(mut runner) = playground.runner.lock() else { return panicked() };
         match answer(&mut runner, &body) {
-            Ok(decision) => json(&decision),
+            Ok(answer) => json(&answer),
             Err(wrong) => (StatusCode::BAD_REQUEST, wrong.to_string()).into_response(),
         }
     })
 }
 
-fn answer(runner: &mut Runner, body: &[u8]) -> Outcome<Decision> {
+fn answer(runner: &mut Runner, body: &[u8]) -> Outcome<Answer> {
     let ask: Ask = serde_json::from_slice(body)?;
     ask.options.validate()?;
     let catalogue = runner.catalogue(&ask.tools.to_string())?;
-    Ok(runner.session.decide(&catalogue, &ask.query, &ask.options)?)
+    let decision = runner.session.decide(&catalogue, &ask.query, &ask.options)?;
+    let (Decision::Call { calls, .. } | Decision::Handoff { suppressed_calls: calls, .. }) = &decision;
+    let text = |call: &ToolCall| {
+        let arguments = serde_json::to_string_pretty(&call.arguments)?;
+        Ok::<_, serde_json::Error>(Written { name: call.name.clone(), arguments })
+    };
+    let written = calls.iter().map(text).collect::<Result<_, _>>()?;
+    Ok(Answer { decision, written })
 }
 
 fn json(value: &impl Serialize) -> Response {

@@ -87,9 +87,12 @@ async fn it_begins_with_the_given_tools_and_decides() {
         |options: Value| playground.ask(&json!({"query": query, "tools": tools, "options": options})).send();
     let sure: Value = ask(json!({})).await.unwrap().json().await.unwrap();
     assert_eq!((&sure["decision"], &sure["calls"]), (&json!("call"), &calls));
+    let text: Value = serde_json::from_str(sure["written"][0]["arguments"].as_str().unwrap()).unwrap();
+    assert_eq!((&sure["written"][0]["name"], &text), (&calls[0]["name"], &calls[0]["arguments"]));
     let doubtful: Value =
         ask(json!({"threshold": 1, "grounding": "enforce"})).await.unwrap().json().await.unwrap();
     assert_eq!((&doubtful["reason"], &doubtful["suppressed_calls"]), (&json!("low_confidence"), &calls));
+    assert_eq!(doubtful["written"], sure["written"]);
 }
 
 #[tokio::test]

@@ -50,33 +50,27 @@ pub(crate) struct Pull {
 
 impl Pull {
     pub(crate) fn run(&self) -> Outcome {
+        // Writing refuses it as well, but only after the download.
         if self.target.out.exists() && !self.target.force {
             return Err(format!("{} exists; --force replaces a bundle", self.target.out.display()).into());
         }
         let folder = Folder::beside(&self.target.out)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let paths = FILES.map(|name| folder.0.join(name.rsplit('/').next().unwrap_or(name)));
+        let client = client()?;
         for (name, path) in FILES.iter().zip(&paths) {
-            let bytes = runtime.block_on(self.fetch(name))?;
+            let bytes = runtime.block_on(self.fetch(&client, name))?;
             files::write(path, |out| Ok(out.write_all(&bytes)?))?;
         }
         self.target.write(&paths[0], Some(&paths[1]))
     }
 
     /// A whole file, compared with the checksum where the hub gives one.
-    async fn fetch(&self, name: &str) -> Outcome<Vec<u8>> {
-        // Fails only if another is installed, which then serves.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .user_agent(concat!("needle-rs/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+    async fn fetch(&self, client: &Client, name: &str) -> Outcome<Vec<u8>> {
         let url = self.url(name)?;
         let failed = |problem: &str| format!("{url}: {problem}");
         let (response, checksum) =
-            self.found(&client, url.clone()).await.map_err(|error| failed(&causes(&*error)))?;
+            self.found(client, url.clone()).await.map_err(|error| failed(&causes(&*error)))?;
         let bytes = body(response, name).await.map_err(|error| failed(&causes(&*error)))?;
         match checksum {
             Some(wanted) if wanted != hexadecimal(digest(&SHA256, &bytes).as_ref()) => {
@@ -125,6 +119,14 @@ impl Pull {
         }
         Err("redirects without end".into())
     }
+}
+
+fn client() -> Outcome<Client> {
+    // Fails only if another is installed, which then serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let builder =
+        Client::builder().redirect(redirect::Policy::none()).connect_timeout(CONNECT).read_timeout(SILENCE);
+    Ok(builder.user_agent(concat!("needle-rs/", env!("CARGO_PKG_VERSION"))).build()?)
 }
 
 /// An error and what led to it.
