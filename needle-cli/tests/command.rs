@@ -194,8 +194,13 @@ fn a_bench_measures_every_figure_and_draws_the_latencies() {
     let figures = report["figures"].as_array().unwrap();
     let named = |name: &str| figures.iter().find(|figure| figure["name"] == name).unwrap();
     assert!(named("decode")["tokens_per_second"].as_f64().unwrap() > 0.0);
-    assert!(named("call, 100 tools")["p99_ms"].as_f64() >= named("call, 100 tools")["p50_ms"].as_f64());
+    let call = named("call, 100 tools");
+    assert!(call["p99_ms"].as_f64() >= call["p50_ms"].as_f64());
+    assert!((1..=call["answer_tokens"].as_u64().unwrap()).contains(&call["choices"].as_u64().unwrap()));
     assert!(std::fs::read_to_string(svg).unwrap().starts_with("<svg"));
+    let alone = output(&["bench", "--seconds", "0.01", "--only", "decode"]);
+    assert!(alone.starts_with("decode") && alone.lines().count() == 1, "{alone}");
+    assert!(refusal(&["bench", "--only", "open", "--svg", "x.svg"]).contains("--only calls"));
     assert!(refusal(&["bench", "--threads", "0"]).contains("threads"));
     assert!(refusal(&["bench", "--seconds", "nan"]).contains("seconds"));
 }

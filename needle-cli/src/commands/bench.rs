@@ -17,19 +17,21 @@ use crate::model::ModelOption;
 use crate::{Outcome, draw, files, note};
 use measure::Times;
 use random::Stored;
+use subject::{Calls, Subject};
 
 /// Measure speed and memory on this machine.
 #[derive(Args)]
 #[command(
     after_help = "Prefill is the encoder and what the decoder needs of it; decode is one token with the logits of the
-whole vocabulary, over 256 source tokens. A call is a whole decision of a 12-word query; of 100 tools 5 are
-retrieved. Memory is what the process holds after the calls with 10 tools, before anything else, but with --random also
+whole vocabulary, over 256 source tokens. A call is a whole decision of a 12-word query with an answer of at most 25
+tokens, of which the chosen ones take a pass of the decoder each; of 100 tools 5 are retrieved. Memory is what the process holds after the calls with 10 tools, before anything else, but with --random also
 what making the weights left behind.
 Compare runs of one session only: machines change from hour to hour.
 
 Examples:
   needle bench --threads 2 --svg latency.svg
-  needle bench --random published --weights int8 --threads 2 --json"
+  needle bench --random published --weights int8 --threads 2 --json
+  needle bench --only decode --only compile"
 )]
 pub(crate) struct Bench {
     #[command(flatten)]
@@ -43,6 +45,9 @@ pub(crate) struct Bench {
     /// Threads of a session
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    /// Measure this alone; may be given several times
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Vec<Part>,
     /// Seconds for each figure
     #[arg(long, value_name = "NUMBER", default_value_t = 1.0)]
     seconds: f64,
@@ -52,7 +57,7 @@ pub(crate) struct Bench {
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
-    /// Draw the latency histogram of calls into this SVG file
+    /// Draw the latency histogram of calls with 10 tools into this SVG file
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -64,6 +69,21 @@ enum Shape {
     Published,
     /// The same in the isolated layout, with a copy head
     Isolated,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Part {
+    /// Whole decisions with 10, 5 and 100 tools, and memory
+    Calls,
+    /// The encoder
+    Prefill,
+    /// The decoder
+    Decode,
+    /// Compiling 10 and 100 tools
+    Compile,
+    /// Opening the model
+    Open,
 }
 
 /// One line of the result.
@@ -81,6 +101,9 @@ enum Measured {
     Rate { tokens_per_second: f64 },
     /// Milliseconds.
     Latency { p50_ms: f64, p99_ms: f64 },
+    /// Milliseconds, of which so many for encoding the query (median); the answer's tokens, and how many of them were
+    /// chosen instead of forced by the grammar.
+    Call { p50_ms: f64, p99_ms: f64, encode_ms: f64, answer_tokens: usize, choices: usize },
     /// Resident memory of this process, 10^6 bytes.
     Memory { resident_mb: f64 },
 }
@@ -90,42 +113,65 @@ impl Bench {
         if !(self.seconds > 0.0 && self.seconds <= 3600.0) {
             return Err("option seconds: must be more than 0 and at most 3600".into());
         }
+        if self.svg.is_some() && !self.measures(Part::Calls) {
+            return Err("option svg: draws the latencies of calls; add --only calls".into());
+        }
         let model = self.open()?;
-        let subject = subject::Subject::new(&model, self.threads)?;
-        let (mut figures, mut histogram) = (Vec::new(), Vec::new());
-        // Ten tools come first, so that the memory is that of a process which does nothing else.
-        for (tools, candidates) in [(10, 10), (5, 5), (100, 5)] {
-            note(format_args!("calls with {tools} tools …"));
-            let times = subject.calls(tools, candidates, self.calls)?;
-            figures.push(latency(&format!("call, {tools} tools"), &times));
-            if tools == 10 {
-                histogram = times.milliseconds();
-                figures.extend(measure::resident_mb().map(memory));
+        let subject = Subject::new(&model, self.threads)?;
+        let mut result = Measurements::default();
+        // Calls come first, so that the memory is that of a process which does nothing else.
+        if self.measures(Part::Calls) {
+            self.measure_calls(&subject, &mut result)?;
+        }
+        if self.measures(Part::Prefill) {
+            for tokens in [200, 1000] {
+                note(format_args!("prefill of {tokens} tokens …"));
+                let times = measure::repeat(self.seconds, || subject.prefill(tokens))?;
+                result.add(format!("prefill, {tokens} tokens"), rate(tokens, &times));
             }
         }
-        for tokens in [200, 1000] {
-            note(format_args!("prefill of {tokens} tokens …"));
-            let times = measure::repeat(self.seconds, || subject.prefill(tokens))?;
-            figures.push(rate(&format!("prefill, {tokens} tokens"), tokens, &times));
+        if self.measures(Part::Decode) {
+            note(format_args!("decode …"));
+            let mut decoding = subject.decoding()?;
+            let times = measure::repeat(self.seconds, || subject.decode(&mut decoding))?;
+            result.add("decode", rate(1, &times));
         }
-        note(format_args!("decode …"));
-        let mut decoding = subject.decoding()?;
-        let times = measure::repeat(self.seconds, || subject.decode(&mut decoding))?;
-        figures.push(rate("decode", 1, &times));
-        for tools in [10, 100] {
-            note(format_args!("catalogue of {tools} tools …"));
-            let times = measure::repeat(self.seconds, || subject.compile(tools))?;
-            figures.push(latency(&format!("compile {tools} tools"), &times));
+        if self.measures(Part::Compile) {
+            for tools in [10, 100] {
+                note(format_args!("catalogue of {tools} tools …"));
+                let times = measure::repeat(self.seconds, || subject.compile(tools))?;
+                result.add(format!("compile {tools} tools"), latency(&times));
+            }
         }
-        if self.random.is_none() {
+        if self.measures(Part::Open) && self.random.is_none() {
             note(format_args!("opening …"));
             let times = measure::repeat(self.seconds, || self.model.load())?;
-            figures.push(latency("open the model", &times));
+            result.add("open the model", latency(&times));
         }
         if let Some(path) = &self.svg {
-            files::write(path, |out| Ok(out.write_all(draw::latencies_svg(&histogram).as_bytes())?))?;
+            let svg = draw::latencies_svg(&result.histogram);
+            files::write(path, |out| Ok(out.write_all(svg.as_bytes())?))?;
         }
-        self.print(&figures, &histogram)
+        self.print(&result)
+    }
+
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    fn measure_calls(&self, subject: &Subject, result: &mut Measurements) -> Outcome {
+        for (tools, candidates) in [(10, 10), (5, 5), (100, 5)] {
+            note(format_args!("calls with {tools} tools …"));
+            let calls = subject.calls(tools, candidates, self.calls)?;
+            result.add(format!("call, {tools} tools"), call(&calls));
+            if tools == 10 {
+                result.histogram = calls.times.milliseconds();
+                if let Some(resident_mb) = measure::resident_mb() {
+                    result.add("memory, 10 tools", Measured::Memory { resident_mb });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn open(&self) -> Outcome<Arc<Model>> {
@@ -137,7 +183,7 @@ impl Bench {
         }
     }
 
-    fn print(&self, figures: &[Figure], histogram: &[f64]) -> Outcome {
+    fn print(&self, Measurements { figures, histogram }: &Measurements) -> Outcome {
         let mut out = std::io::stdout().lock();
         if self.json {
             let isa = format!("{:?}", needle_core::kernels::Isa::best());
@@ -146,33 +192,51 @@ impl Bench {
             return Ok(());
         }
         for Figure { name, value } in figures {
+            write!(out, "{name:<24}")?;
             match value {
-                Measured::Rate { tokens_per_second } => {
-                    writeln!(out, "{name:<24}{tokens_per_second:>10.0} tok/s")?;
-                }
+                Measured::Rate { tokens_per_second } => writeln!(out, "{tokens_per_second:>10.0} tok/s")?,
                 Measured::Latency { p50_ms, p99_ms } => {
-                    writeln!(out, "{name:<24}{p50_ms:>10.2} ms      p99 {p99_ms:.2} ms")?;
+                    writeln!(out, "{p50_ms:>10.2} ms      p99 {p99_ms:.2} ms")?;
                 }
-                Measured::Memory { resident_mb } => writeln!(out, "{name:<24}{resident_mb:>10.1} MB")?,
+                Measured::Call { p50_ms, p99_ms, encode_ms, answer_tokens, choices } => writeln!(
+                    out,
+                    "{p50_ms:>10.2} ms      p99 {p99_ms:.2} ms, encoder {encode_ms:.2} ms, {answer_tokens} tokens, {choices} chosen"
+                )?,
+                Measured::Memory { resident_mb } => writeln!(out, "{resident_mb:>10.1} MB")?,
             }
         }
-        writeln!(out, "\ncalls with 10 tools, {}", draw::latencies(histogram))?;
+        if !histogram.is_empty() {
+            writeln!(out, "\ncalls with 10 tools, {}", draw::latencies(histogram))?;
+        }
         Ok(())
     }
 }
 
-fn rate(name: &str, tokens: usize, times: &Times) -> Figure {
-    Figure {
-        name: name.into(),
-        value: Measured::Rate { tokens_per_second: tokens as f64 / times.quantile(0.5).as_secs_f64() },
+/// What was measured so far.
+#[derive(Default)]
+struct Measurements {
+    figures: Vec<Figure>,
+    /// Times of the calls with 10 tools, in milliseconds.
+    histogram: Vec<f64>,
+}
+
+impl Measurements {
+    fn add(&mut self, name: impl Into<String>, value: Measured) {
+        self.figures.push(Figure { name: name.into(), value });
     }
 }
 
-fn memory(resident_mb: f64) -> Figure {
-    Figure { name: "memory, 10 tools".into(), value: Measured::Memory { resident_mb } }
+fn rate(tokens: usize, times: &Times) -> Measured {
+    Measured::Rate { tokens_per_second: tokens as f64 / times.quantile(0.5).as_secs_f64() }
 }
 
-fn latency(name: &str, times: &Times) -> Figure {
-    let ms = |share| 1000.0 * times.quantile(share).as_secs_f64();
-    Figure { name: name.into(), value: Measured::Latency { p50_ms: ms(0.5), p99_ms: ms(0.99) } }
+fn latency(times: &Times) -> Measured {
+    let [p50_ms, p99_ms] = times.quantiles_ms();
+    Measured::Latency { p50_ms, p99_ms }
+}
+
+fn call(calls: &Calls) -> Measured {
+    let [p50_ms, p99_ms] = calls.times.quantiles_ms();
+    let [encode_ms, _] = calls.encode.quantiles_ms();
+    Measured::Call { p50_ms, p99_ms, encode_ms, answer_tokens: calls.tokens, choices: calls.choices }
 }

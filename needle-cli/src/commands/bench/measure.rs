@@ -24,6 +24,11 @@ impl Times {
         self.0.get(index.min(self.0.len().saturating_sub(1))).copied().unwrap_or_default()
     }
 
+    /// The median and the 99th percentile, in milliseconds.
+    pub(super) fn quantiles_ms(&self) -> [f64; 2] {
+        [0.5, 0.99].map(|share| 1000.0 * self.quantile(share).as_secs_f64())
+    }
+
     pub(super) fn milliseconds(&self) -> Vec<f64> {
         self.0.iter().map(|time| 1000.0 * time.as_secs_f64()).collect()
     }

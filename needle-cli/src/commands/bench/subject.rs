@@ -1,12 +1,13 @@
 //! What is measured: the passes of a network, the compiling of tools, and whole calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use needle_core::kernels::Pool;
 use needle_core::nn::decoder::{self, CrossKv, CrossPiece, DecoderState};
 use needle_core::nn::encoder;
 use needle_core::nn::network::Network;
-use needle_core::{Catalogue, Model, Options, Session, TokenId, tool};
+use needle_core::{Catalogue, Hooks, Model, Options, Session, TokenId, tool};
 use serde_json::{Value, json};
 
 use super::measure::{Times, time};
@@ -31,6 +32,17 @@ pub(super) struct Subject {
 pub(super) struct Decoding {
     cross: CrossKv,
     state: DecoderState,
+}
+
+/// Decisions of the same request.
+pub(super) struct Calls {
+    pub(super) times: Times,
+    /// What of it passed before the decoder began.
+    pub(super) encode: Times,
+    /// Tokens of the answer.
+    pub(super) tokens: usize,
+    /// Those that were chosen; each takes a pass of the decoder, and the forced ones before it are read in the same.
+    pub(super) choices: usize,
 }
 
 impl Subject {
@@ -71,17 +83,30 @@ impl Subject {
         Ok(Catalogue::compile_with_threads(&self.model, tools, self.threads)?)
     }
 
-    /// Times of whole decisions among the nearest `candidates` of `tools`, after a tenth as many that do not count.
-    pub(super) fn calls(&self, tools: usize, candidates: usize, count: usize) -> Outcome<Times> {
+    /// Whole decisions among the nearest `candidates` of `tools`, after a tenth as many that do not count.
+    pub(super) fn calls(&self, tools: usize, candidates: usize, count: usize) -> Outcome<Calls> {
         let catalogue = self.compile(tools)?;
         let mut session = Session::with_threads(&self.model, self.threads)?;
         // Random weights never end an answer by themselves.
         let options = Options { max_output_tokens: 25, max_candidates: candidates, ..Options::default() };
-        let mut call = || time(|| Ok(session.decide(&catalogue, QUERY, &options)?));
+        let mut decide = || session.decide_with(&catalogue, QUERY, &options, Hooks::default());
+        let trace = decide()?.trace.ok_or("the model was not asked")?;
         for _ in 0..count / 10 {
-            call()?;
+            decide()?;
         }
-        Ok(Times::new((0..count).map(|_| call()).collect::<Outcome<_>>()?))
+        let mut encode = Vec::with_capacity(count);
+        let mut call = || {
+            let decided = decide()?;
+            encode.push(Duration::from_secs_f64(decided.decision.timings().encode_ms / 1000.0));
+            Ok(decided)
+        };
+        let times = (0..count).map(|_| time(&mut call)).collect::<Outcome<_>>()?;
+        Ok(Calls {
+            times: Times::new(times),
+            encode: Times::new(encode),
+            tokens: trace.tokens.len(),
+            choices: trace.choices.len(),
+        })
     }
 }
 
