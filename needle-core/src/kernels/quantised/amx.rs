@@ -80,8 +80,10 @@ pub(super) fn matmul(activations: &Activations, w: &PackedMatrix, first: usize, 
         for panel in (columns.start / PANEL..last).step_by(MOST_PANELS) {
             let weights = w.panels(panel..last.min(panel + MOST_PANELS));
             for start in rows.clone().step_by(2 * ROWS) {
+                // Later rows find the weights in the cache.
+                let ahead = start == rows.start;
                 let rows = start..rows.end.min(start + 2 * ROWS);
-                tiles.multiply(activations, rows.clone(), &weights, &mut sums);
+                tiles.multiply(activations, rows.clone(), &weights, ahead, &mut sums);
                 for index in 0..weights.len() {
                     let column = ((panel + index) * PANEL).cast_signed() - first.cast_signed();
                     let panel = (index, &weights.panel(index).1[0]);
@@ -174,7 +176,15 @@ impl Tiles {
     }
 
     /// The products of `rows`, as many as the tiles were set up for, and up to two panels; an only panel is taken twice.
-    fn multiply(&self, activations: &Activations, rows: Range<usize>, panels: &Panels<'_>, sums: &mut Sums) {
+    /// With `ahead`, the memory is asked for the panels after these meanwhile.
+    fn multiply(
+        &self,
+        activations: &Activations,
+        rows: Range<usize>,
+        panels: &Panels<'_>,
+        ahead: bool,
+        sums: &mut Sums,
+    ) {
         let inputs = activations.inputs();
         let (a, a_2) = activations.values(rows.clone()).split_at(self.heights[0] * inputs);
         let (w, _) = panels.panel(0);
@@ -183,41 +193,48 @@ impl Tiles {
         assert!(
             inputs > 0 && inputs.is_multiple_of(INPUTS) && w.len() * STEP == inputs && w_2.len() == w.len()
         );
+        let two = self.heights[1] > 0;
         let [first, second, third, fourth] = sums.0.each_mut().map(|tile| tile.as_mut_ptr());
         // SAFETY: `new` has set the tiles up. Each round reads 64 bytes of the rows of `a` and of `a_2`, which are
         // `inputs` bytes apart, and 16 blocks of each panel; as asserted there are as many as the rounds read. The sums
-        // are written to arrays of 16 rows of 64 bytes.
+        // are written to arrays of 16 rows of 64 bytes. The compiler uses no tiles of its own, so that they keep what they
+        // hold from one block of instructions to the next.
         unsafe {
-            if self.heights[1] > 0 {
+            asm!("tilezero tmm0", "tilezero tmm1", options(nostack, preserves_flags, nomem));
+            if two {
+                asm!("tilezero tmm2", "tilezero tmm3", options(nostack, preserves_flags, nomem));
+            }
+            for round in 0..inputs / INPUTS {
+                let (w, w_2) = (w.as_ptr().add(round * ROWS), w_2.as_ptr().add(round * ROWS));
+                if ahead {
+                    prefetch(w.wrapping_add(MOST_PANELS * inputs / STEP));
+                    prefetch(w_2.wrapping_add(MOST_PANELS * inputs / STEP));
+                }
                 asm!(
-                    "tilezero tmm0",
-                    "tilezero tmm1",
-                    "tilezero tmm2",
-                    "tilezero tmm3",
-                    "2:",
                     "tileloadd tmm4, [{a} + {stride}]",
                     "tileloadd tmm6, [{w} + {width}]",
                     "tdpbsud tmm0, tmm4, tmm6",
                     "tileloadd tmm7, [{w_2} + {width}]",
                     "tdpbsud tmm1, tmm4, tmm7",
-                    "tileloadd tmm5, [{a_2} + {stride}]",
-                    "tdpbsud tmm2, tmm5, tmm6",
-                    "tdpbsud tmm3, tmm5, tmm7",
-                    "add {a}, 64",
-                    "add {a_2}, 64",
-                    "add {w}, 1024",
-                    "add {w_2}, 1024",
-                    "dec {rounds}",
-                    "jnz 2b",
-                    a = inout(reg) a.as_ptr() => _,
-                    a_2 = inout(reg) a_2.as_ptr() => _,
-                    w = inout(reg) w.as_ptr() => _,
-                    w_2 = inout(reg) w_2.as_ptr() => _,
-                    rounds = inout(reg) inputs / INPUTS => _,
+                    a = in(reg) a.as_ptr().add(round * INPUTS),
+                    w = in(reg) w,
+                    w_2 = in(reg) w_2,
                     stride = in(reg) inputs,
                     width = in(reg) WIDTH,
-                    options(nostack),
+                    options(nostack, preserves_flags, readonly),
                 );
+                if two {
+                    asm!(
+                        "tileloadd tmm5, [{a_2} + {stride}]",
+                        "tdpbsud tmm2, tmm5, tmm6",
+                        "tdpbsud tmm3, tmm5, tmm7",
+                        a_2 = in(reg) a_2.as_ptr().add(round * INPUTS),
+                        stride = in(reg) inputs,
+                        options(nostack, preserves_flags, readonly),
+                    );
+                }
+            }
+            if two {
                 asm!(
                     "tilestored [{third} + {width}], tmm2",
                     "tilestored [{fourth} + {width}], tmm3",
@@ -225,29 +242,6 @@ impl Tiles {
                     fourth = in(reg) fourth,
                     width = in(reg) WIDTH,
                     options(nostack, preserves_flags),
-                );
-            } else {
-                asm!(
-                    "tilezero tmm0",
-                    "tilezero tmm1",
-                    "2:",
-                    "tileloadd tmm4, [{a} + {stride}]",
-                    "tileloadd tmm6, [{w} + {width}]",
-                    "tdpbsud tmm0, tmm4, tmm6",
-                    "tileloadd tmm7, [{w_2} + {width}]",
-                    "tdpbsud tmm1, tmm4, tmm7",
-                    "add {a}, 64",
-                    "add {w}, 1024",
-                    "add {w_2}, 1024",
-                    "dec {rounds}",
-                    "jnz 2b",
-                    a = inout(reg) a.as_ptr() => _,
-                    w = inout(reg) w.as_ptr() => _,
-                    w_2 = inout(reg) w_2.as_ptr() => _,
-                    rounds = inout(reg) inputs / INPUTS => _,
-                    stride = in(reg) inputs,
-                    width = in(reg) WIDTH,
-                    options(nostack),
                 );
             }
             asm!(
@@ -259,6 +253,14 @@ impl Tiles {
                 options(nostack, preserves_flags),
             );
         }
+    }
+}
+
+/// Asks for 16 blocks that are read later; an address outside of any array does no harm.
+fn prefetch(blocks: *const Block) {
+    for line in 0..ROWS {
+        // SAFETY: a prefetch reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(blocks.wrapping_add(line).cast()) };
     }
 }
 
