@@ -63,13 +63,14 @@ pub(super) fn only_spelling<'a>(allowed: &TokenMask, bytes: impl Fn(TokenId) -> 
 
 /// The best of a few tokens, from their logits alone. `None` for no tokens.
 pub(super) fn among(tokens: &[TokenId], logits: &[f32], odds: &Odds) -> Option<Picked> {
-    best(tokens.iter().copied().zip(softmax(logits)), odds)
+    let masses = tokens.iter().copied().zip(softmax(logits).into_iter().map(f64::from));
+    best(masses, odds).map(|(picked, _)| picked)
 }
 
 /// The best allowed token, from the logits of the whole vocabulary, (V), and the pointer if there is one:
 /// `p(v) = (1-g)·softmax(logits)(v) + g·Σ_j w_j·[token_j = v]`. `None` if nothing is allowed.
 pub(super) fn among_all(
-    allowed: impl Iterator<Item = TokenId> + Clone,
+    allowed: &[TokenId],
     logits: &[f32],
     copy: Option<&Copy<'_>>,
     odds: &Odds,
@@ -83,17 +84,14 @@ pub(super) fn among_all(
             }
         }
     }
+    let mass = mass.as_slice().unwrap_or_default();
     let of = |token: TokenId| mass.get(token.0 as usize).copied().map_or(0.0, f64::from);
-    let allowed_mass: f64 = allowed.clone().map(of).sum();
-    let mut picked = if allowed_mass > 0.0 {
-        best(allowed.map(|token| (token, of(token))), odds)?
-    } else {
+    let (mut picked, allowed_mass) = best(allowed.iter().map(|&token| (token, of(token))), odds)?;
+    if allowed_mass <= 0.0 {
         // All allowed tokens underflow beside the rest: compare them among themselves.
-        let tokens: Vec<TokenId> = allowed.collect();
-        let few: Vec<f32> =
-            tokens.iter().map(|t| logits.get(t.0 as usize).copied().unwrap_or(f32::NEG_INFINITY)).collect();
-        among(&tokens, &few, odds)?
-    };
+        let logit = |token: &TokenId| logits.get(token.0 as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        picked = among(allowed, &allowed.iter().map(logit).collect::<Vec<_>>(), odds)?;
+    }
     let unmasked = |token| {
         Some(Unmasked { probability: narrow(of(token)), allowed_mass: narrow(allowed_mass.min(1.0)) })
     };
@@ -105,32 +103,30 @@ pub(super) fn among_all(
     Some(picked)
 }
 
-/// The best of a few tokens, from their masses times their odds.
-fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>, odds: &Odds) -> Option<Picked> {
+/// The best of a few tokens, from their masses times their odds; and the sum of the masses alone.
+fn best(masses: impl Iterator<Item = (TokenId, f64)>, odds: &Odds) -> Option<(Picked, f64)> {
     let factor = |token: TokenId| {
         odds.iter().filter(|(other, _)| *other == token).map(|(_, factor)| *factor).reduce(f64::max)
     };
     let (mut first, mut second) = (None::<(TokenId, f64)>, None::<(TokenId, f64)>);
-    let (mut total, mut allowed) = (0.0, 0);
+    let (mut total, mut sum, mut allowed) = (0.0, 0.0, 0);
     for (token, mass) in masses {
         // NaN, from a broken checkpoint, must not win or spread.
-        let mass = mass.into() * factor(token).unwrap_or(1.0);
         let mass = if mass.is_finite() { mass } else { 0.0 };
+        sum += mass;
+        let mass = if odds.is_empty() { mass } else { mass * factor(token).unwrap_or(1.0) };
         total += mass;
         allowed += 1;
         // Strictly greater: of equals the first (smallest) id wins on every machine.
-        match first {
-            Some((_, top)) if mass <= top => {
-                if second.is_none_or(|(_, next)| mass > next) {
-                    second = Some((token, mass));
-                }
-            }
-            _ => (second, first) = (first, Some((token, mass))),
+        if first.is_none_or(|(_, top)| mass > top) {
+            (second, first) = (first, Some((token, mass)));
+        } else if second.is_none_or(|(_, next)| mass > next) {
+            second = Some((token, mass));
         }
     }
     let (token, mass) = first?;
     let share = |mass: f64| if total > 0.0 { mass / total } else { 0.0 };
-    Some(Picked {
+    let picked = Picked {
         token,
         allowed,
         probability: narrow(share(mass)),
@@ -142,7 +138,8 @@ fn best(masses: impl Iterator<Item = (TokenId, impl Into<f64>)>, odds: &Odds) ->
             probability: narrow(share(mass)),
             unmasked: None,
         }),
-    })
+    };
+    Some((picked, sum))
 }
 
 /// Index of the largest weight, the first of equals.
@@ -181,7 +178,7 @@ mod tests {
         // exp = 1, 2, 4, 8 of 15 in all.
         let logits: Vec<f32> = [1.0_f32, 2.0, 4.0, 8.0].iter().map(|x| x.ln()).collect();
         let few = among(&ids(&[0, 2]), &[logits[0], logits[2]], &[]).unwrap();
-        let all = among_all(ids(&[0, 2]).into_iter(), &logits, None, &[]).unwrap();
+        let all = among_all(&ids(&[0, 2]), &logits, None, &[]).unwrap();
         assert_eq!((few.token, few.allowed), (TokenId(2), 2));
         assert!((few.probability - 0.8).abs() < 1e-6 && (few.margin - 0.6).abs() < 1e-6);
         let (second, of_all) = (few.second.unwrap(), all.second.unwrap());
@@ -197,7 +194,7 @@ mod tests {
     #[test]
     fn the_pointer_adds_its_mass() {
         let copy = Copy { gate: 0.5, weights: &[0.25, 0.75], source: &ids(&[3, 1]) };
-        let picked = among_all(ids(&[0, 1, 2, 3]).into_iter(), &[0.0; 4], Some(&copy), &[]).unwrap();
+        let picked = among_all(&ids(&[0, 1, 2, 3]), &[0.0; 4], Some(&copy), &[]).unwrap();
         // Token 1: 0.5 / 4 + 0.5 * 0.75 = 0.5; next is 3: 0.125 + 0.125.
         assert_eq!((picked.token, picked.evidence), (TokenId(1), Some(1)));
         assert!((picked.probability - 0.5).abs() < 1e-6 && (picked.margin - 0.25).abs() < 1e-6);
@@ -207,7 +204,7 @@ mod tests {
     fn odds_weigh_beside_the_network() {
         let odds = [(TokenId(1), 2.0), (TokenId(1), 6.0), (TokenId(3), 9.0)];
         let picked =
-            among_all(ids(&[0, 1]).into_iter(), &[2.0_f32.ln(), 0.0, 0.0, 0.0], None, &odds).unwrap();
+            among_all(&ids(&[0, 1]), &[2.0_f32.ln(), 0.0, 0.0, 0.0], None, &odds).unwrap();
         // 2 to 1 from the network, times 1 to 6; the network's own figures stay as they are.
         assert_eq!(picked.token, TokenId(1));
         assert!((picked.probability - 0.75).abs() < 1e-6 && (picked.margin - 0.5).abs() < 1e-6);
@@ -216,10 +213,10 @@ mod tests {
 
     #[test]
     fn extremes_stay_finite() {
-        let underflow = among_all(ids(&[1, 2]).into_iter(), &[3000.0, 1.0, 2.0], None, &[]).unwrap();
+        let underflow = among_all(&ids(&[1, 2]), &[3000.0, 1.0, 2.0], None, &[]).unwrap();
         assert_eq!(underflow.token, TokenId(2));
         assert!(underflow.probability > 0.7 && underflow.unmasked.unwrap().allowed_mass == 0.0);
-        let broken = among_all(ids(&[0, 1]).into_iter(), &[f32::NAN, f32::NAN], None, &[]).unwrap();
+        let broken = among_all(&ids(&[0, 1]), &[f32::NAN, f32::NAN], None, &[]).unwrap();
         assert_eq!((broken.token, broken.probability), (TokenId(0), 0.0));
         assert_eq!(among(&[], &[], &[]), None);
         let tie = among(&ids(&[4, 5]), &[1.0, 1.0], &[]).unwrap();

@@ -183,8 +183,8 @@ impl<'a> Writer<'a> {
             && !self.trace.of(ChoiceKind::Name).any(|choice| choice.call == self.constraint.call());
         let odds = self.odds(kind);
         let wants_all = kind == ChoiceKind::Opening || begins_name || allowed.len() > FEW_TOKENS;
+        let tokens = allowed.to_vec();
         let picked = if copy.is_none() && !wants_all {
-            let tokens: Vec<TokenId> = allowed.iter().collect();
             choice::among(&tokens, &decoder::logits_for(self.network.weights, hidden, &tokens)?, &odds)
         } else {
             let copy = copy.as_ref().map(|copy| Copy {
@@ -192,13 +192,7 @@ impl<'a> Writer<'a> {
                 weights: &copy.weights,
                 source: &self.source.tokens,
             });
-            let tokens: Vec<TokenId> = allowed.iter().collect();
-            choice::among_all(
-                tokens.into_iter(),
-                &decoder::logits(self.network, hidden),
-                copy.as_ref(),
-                &odds,
-            )
+            choice::among_all(&tokens, &decoder::logits(self.network, hidden), copy.as_ref(), &odds)
         };
         picked.ok_or_else(|| Error::Internal("the grammar offered a choice of nothing".into()))
     }

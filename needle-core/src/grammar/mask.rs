@@ -40,6 +40,14 @@ impl TokenMask {
         (token.0 as usize) < self.bits.len() && self.bits.is_allowed(token.0)
     }
 
+    /// The same as [`Self::iter`], faster where most tokens are allowed.
+    #[allow(clippy::cast_possible_truncation, reason = "the ids of a vocabulary are u32")]
+    pub fn to_vec(&self) -> Vec<TokenId> {
+        let mut tokens = Vec::with_capacity(self.len);
+        self.bits.iter_set_entries(|token| tokens.push(TokenId(token as u32)));
+        tokens
+    }
+
     /// The allowed tokens in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = TokenId> + '_ {
         self.bits.iter().map(TokenId)

@@ -5,6 +5,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayRef1, ArrayRef2};
 
 use super::wide::wide;
+use super::{side_by_side, with_slice};
 
 /// Up to this many rows the product is a series of matrix-vector products: packing the weights for a blocked
 /// product costs about as much as reading them this often.
@@ -25,8 +26,16 @@ pub fn matmul_transposed(x: &ArrayRef2<f32>, w: &ArrayRef2<f32>, out: &mut Array
         return general_mat_mul(1.0, x, &w.t(), 0.0, out);
     }
     for (x_row, mut out_row) in x.outer_iter().zip(out.outer_iter_mut()) {
-        for (w_row, sum) in w.outer_iter().zip(&mut out_row) {
-            *sum = dot(&x_row, &w_row);
+        let x_row = side_by_side(&x_row);
+        with_slice(&mut out_row, |out| dots(&x_row, w, out));
+    }
+}
+
+wide! {
+    /// The dot products of `x` (I) with every row of `w` (O, I).
+    fn dots(x: &[f32], w: &ArrayRef2<f32>, out: &mut [f32]) {
+        for (sum, row) in out.iter_mut().zip(w.outer_iter()) {
+            *sum = dot_contiguous(x, &side_by_side(&row));
         }
     }
 }
@@ -41,8 +50,19 @@ pub fn matmul_add(p: &ArrayRef2<f32>, v: &ArrayRef2<f32>, out: &mut ArrayRef2<f3
         return general_mat_mul(1.0, p, v, 1.0, out);
     }
     for (p_row, mut out_row) in p.outer_iter().zip(out.outer_iter_mut()) {
-        for (&weight, v_row) in p_row.iter().zip(v.outer_iter()) {
-            out_row.scaled_add(weight, &v_row);
+        let p_row = side_by_side(&p_row);
+        with_slice(&mut out_row, |out| add_scaled(&p_row, v, out));
+    }
+}
+
+wide! {
+    /// Adds every row of `v` (S, E), times its weight in `p` (S), to `out` (E).
+    fn add_scaled(p: &[f32], v: &ArrayRef2<f32>, out: &mut [f32]) {
+        for (weight, row) in p.iter().zip(v.outer_iter()) {
+            let row = side_by_side(&row);
+            for (sum, x) in out.iter_mut().zip(row.iter()) {
+                *sum += weight * x;
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Grouped-query attention with normalised queries and keys.
 
-use ndarray::{ArrayRef2, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis, s};
 
-use super::kv_cache::KvView;
+use super::kv_cache::{KvView, PackedHead};
 use super::linear::{Linear, project};
 use super::network::Network;
 use super::norm::ZcRmsNorm;
@@ -115,7 +115,7 @@ fn finish(norm: &ZcRmsNorm, rotation: Option<&Rotation>, x: &mut ArrayRef2<f32>)
 
 /// `softmax(q kᵀ / sqrt(E)) v` per head, over the keys of all `pieces` together, as if they were concatenated.
 ///
-/// `queries` and `out` are (U, H·E). Without any key the result is zero.
+/// `queries` and `out` are (U, H·E); the pieces are all dense or all quantised. Without any key the result is zero.
 fn attend<'a>(
     network: Network<'_>,
     heads: Heads,
@@ -176,28 +176,14 @@ impl Head {
         out: &mut ArrayRef2<f32>,
     ) {
         let (block, shared) = (queries.nrows(), queries.ncols() / self.width);
-        let own = self.index * self.width..(self.index + 1) * self.width;
-        let ([mut rows, mut scores, mut product, mut sums], activations) =
+        let ([mut rows, mut scores, mut sums], activations) =
             scratch.buffers(block * shared, self.total, self.width);
         // One row per query and head, so that every key that is read serves all of them: head 0's rows first.
         let by_head = queries.axis_chunks_iter(Axis(1), self.width);
         for (mut rows, queries) in rows.axis_chunks_iter_mut(Axis(0), block).zip(by_head) {
             rows.assign(&queries);
         }
-        if pieces.clone().any(|piece| matches!(piece, KvView::Packed(_))) {
-            activations.quantise(&rows, Scaling::Row);
-        }
-        for_each_piece(pieces.clone(), |columns, piece| {
-            let mut scores = scores.slice_mut(s![.., columns]);
-            match piece {
-                KvView::Dense(keys, _) => {
-                    kernels::matmul_transposed(&rows, &keys.slice(s![.., own.clone()]), &mut scores);
-                }
-                KvView::Packed(packed) => {
-                    kernels::matmul_packed(activations, &packed.heads[self.index].keys, 0, &mut scores);
-                }
-            }
-        });
+        self.score(&rows, pieces.clone(), activations, &mut scores);
         let scale = 1.0 / (self.width as f32).sqrt();
         for (row, (mut scores, sum)) in scores.outer_iter_mut().zip(&mut sums).enumerate() {
             let seen = match self.visible {
@@ -210,20 +196,7 @@ impl Head {
                 unseen.fill(0.0);
             });
         }
-        rows.fill(0.0);
-        for_each_piece(pieces, |columns, piece| {
-            let weights = scores.slice(s![.., columns]);
-            match piece {
-                KvView::Dense(_, values) => {
-                    kernels::matmul_add(&weights, &values.slice(s![.., own.clone()]), &mut rows);
-                }
-                KvView::Packed(packed) => {
-                    activations.quantise(&weights, Scaling::Group);
-                    kernels::matmul_packed(activations, &packed.heads[self.index].values, 0, &mut product);
-                    rows += &product;
-                }
-            }
-        });
+        self.gather(&scores, pieces, activations, &mut rows);
         // The sums that a softmax divides by are divided by here, where there are fewer numbers. Without keys they are 0.
         sums.mapv_inplace(|sum| if sum == 0.0 { 0.0 } else { 1.0 / sum });
         rows *= &sums;
@@ -232,18 +205,75 @@ impl Head {
             out.assign(&rows);
         }
     }
+
+    /// Products of `rows` (N, E) with all keys, into `scores` (N, S).
+    fn score<'a>(
+        &self,
+        rows: &ArrayRef2<f32>,
+        pieces: impl Iterator<Item = KvView<'a>> + Clone,
+        activations: &mut Activations,
+        scores: &mut ArrayRef2<f32>,
+    ) {
+        let packed = self.packed(pieces.clone());
+        if packed.clone().next().is_some() {
+            activations.quantise(rows, Scaling::Row);
+            return kernels::matmul_packed_outputs(activations, packed.map(|head| &head.keys), scores);
+        }
+        for_each_dense(pieces, |columns, keys, _| {
+            let mut scores = scores.slice_mut(s![.., columns]);
+            kernels::matmul_transposed(rows, &keys.slice(s![.., self.own()]), &mut scores);
+        });
+    }
+
+    /// Products of the weights `scores` (N, S) with all values, into `out` (N, E).
+    fn gather<'a>(
+        &self,
+        scores: &ArrayRef2<f32>,
+        pieces: impl Iterator<Item = KvView<'a>> + Clone,
+        activations: &mut Activations,
+        out: &mut ArrayRef2<f32>,
+    ) {
+        let packed = self.packed(pieces.clone());
+        if packed.clone().next().is_some() {
+            activations.quantise_parts(scores, packed.clone().map(|head| head.keys.outputs()));
+            return kernels::matmul_packed_inputs(activations, packed.map(|head| &head.values), out);
+        }
+        out.fill(0.0);
+        for_each_dense(pieces, |columns, _, values| {
+            let weights = scores.slice(s![.., columns]);
+            kernels::matmul_add(&weights, &values.slice(s![.., self.own()]), out);
+        });
+    }
+
+    /// This head of the pieces that are quantised.
+    fn packed<'a>(
+        &self,
+        pieces: impl Iterator<Item = KvView<'a>> + Clone,
+    ) -> impl Iterator<Item = &'a PackedHead> + Clone {
+        pieces.filter_map(|piece| match piece {
+            KvView::Packed(packed) => packed.heads.get(self.index),
+            KvView::Dense(..) => None,
+        })
+    }
+
+    /// Its columns among those of all heads.
+    fn own(&self) -> std::ops::Range<usize> {
+        self.index * self.width..(self.index + 1) * self.width
+    }
 }
 
-/// Visits the pieces with the columns that each takes in the scores.
-fn for_each_piece<'a>(
+/// Visits keys and values that are not quantised, with the columns that each piece takes in the scores.
+fn for_each_dense<'a>(
     pieces: impl Iterator<Item = KvView<'a>>,
-    mut visit: impl FnMut(std::ops::Range<usize>, KvView<'a>),
+    mut visit: impl FnMut(std::ops::Range<usize>, ArrayView2<'a, f32>, ArrayView2<'a, f32>),
 ) {
     let mut start = 0;
     for piece in pieces {
-        let end = start + piece.len();
-        visit(start..end, piece);
-        start = end;
+        if let KvView::Dense(keys, values) = piece {
+            let end = start + keys.nrows();
+            visit(start..end, keys, values);
+            start = end;
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! `p(v) = (1-g)·softmax(logits)(v) + g·Σ_j w_j·[token_j = v]`, where h is the decoder's final-normed hidden row
 //! and m the encoder's rows of all source tokens.
 
-use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Axis, s};
+use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, Axis};
 
 use super::decoder::CrossKv;
 use super::linear::{Linear, project};
@@ -57,15 +57,19 @@ pub fn copy_attention<'a>(
     let row = hidden.view().insert_axis(Axis(0));
     project(network, &row, &mut Activations::default(), [(&head.q_proj, query.view_mut())]);
     let mut scores = Array2::zeros((1, cross.len())); // (1, S)
-    let mut start = 0;
+    let mut parts = Vec::with_capacity(cross.pieces().len());
+    let mut rest = scores.view_mut();
     for piece in cross.pieces() {
         let Some(keys) = piece.copy_keys.as_ref().filter(|keys| keys.ncols() == d_model) else {
             return Err(Error::Internal("a cross-attention piece was made by another network".into()));
         };
-        let end = start + piece.len();
-        kernels::matmul_transposed(&query, keys, &mut scores.slice_mut(s![.., start..end]));
-        start = end;
+        let (part, after) = rest.split_at(Axis(1), piece.len());
+        parts.push((keys, part));
+        rest = after;
     }
+    network.for_each(cross.len() * d_model, parts, |(keys, mut scores)| {
+        kernels::matmul_transposed(&query, keys, &mut scores);
+    });
     kernels::softmax(&mut scores.row_mut(0), 1.0 / (d_model as f32).sqrt());
     let gate =
         if cross.is_empty() { 0.0 } else { sigmoid(kernels::dot(&head.gate, hidden) + head.gate_bias) };

@@ -102,7 +102,7 @@ pub fn encode_query<'a>(
     let layers = &network.weights.encoder;
     let fits = |segment: &&SegmentKeys| {
         segment.layers.len() == layers.len()
-            && segment.layers.iter().zip(layers).all(|(kv, layer)| kv.fits(layer.attention.heads))
+            && segment.layers.iter().zip(layers).all(|(kv, layer)| kv.fits(layer.attention.heads, network.weights.is_packed))
     };
     if !segments.iter().all(fits) {
         return Err(Error::Internal("a segment was encoded by another network".into()));

@@ -108,12 +108,13 @@ impl FixedKv {
         }
     }
 
-    /// Whether attention with these heads can read it.
-    pub(crate) fn fits(&self, heads: Heads) -> bool {
+    /// Whether attention with these heads can read it, in a network whose weights are quantised or not.
+    pub(crate) fn fits(&self, heads: Heads, is_packed: bool) -> bool {
         match self {
-            Self::Dense(kv) => kv.kv_dim() == heads.num_kv_heads * heads.head_dim,
+            Self::Dense(kv) => !is_packed && kv.kv_dim() == heads.num_kv_heads * heads.head_dim,
             Self::Packed(packed) => {
-                packed.heads.len() == heads.num_kv_heads
+                is_packed
+                    && packed.heads.len() == heads.num_kv_heads
                     && packed.heads.iter().all(|head| head.values.outputs() == heads.head_dim)
             }
         }

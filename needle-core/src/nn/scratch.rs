@@ -100,23 +100,21 @@ impl Spares {
 pub(crate) struct HeadScratch {
     rows: Array2<f32>,
     scores: Array2<f32>,
-    product: Array2<f32>,
     sums: Array2<f32>,
     activations: Activations,
 }
 
 impl HeadScratch {
-    /// Arrays (rows, `head_dim`), (rows, keys), (rows, `head_dim`) and (rows, 1), with stale contents.
+    /// Arrays (rows, `head_dim`), (rows, keys) and (rows, 1), with stale contents.
     pub(crate) fn buffers(
         &mut self,
         rows: usize,
         keys: usize,
         head_dim: usize,
-    ) -> ([ArrayViewMut2<'_, f32>; 4], &mut Activations) {
+    ) -> ([ArrayViewMut2<'_, f32>; 3], &mut Activations) {
         let arrays = [
             array(&mut self.rows, rows, head_dim),
             array(&mut self.scores, rows, keys),
-            array(&mut self.product, rows, head_dim),
             array(&mut self.sums, rows, 1),
         ];
         (arrays, &mut self.activations)

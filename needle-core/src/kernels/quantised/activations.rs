@@ -1,11 +1,9 @@
 //! Rows of activations as int8, with a scale for each row or for each group of 32 values.
 
-use std::borrow::Cow;
-
-use ndarray::{ArrayRef2, ArrayView1};
+use ndarray::ArrayRef2;
 
 use crate::checkpoint::GROUP;
-use crate::kernels::wide;
+use crate::kernels::{side_by_side, wide};
 
 /// Largest magnitude of a quantised activation; the range is symmetric so that no product of two overflows.
 pub(super) const LIMIT: f32 = 127.0;
@@ -52,26 +50,65 @@ pub(super) struct Row<'a> {
     pub(super) scales: &'a [f32],
 }
 
+impl Row<'_> {
+    /// The row from a group of 32 inputs on; a row with one scale can only be taken from its start.
+    #[inline]
+    pub(super) fn from(self, group: usize) -> Self {
+        Self {
+            values: &self.values[group * GROUP..],
+            sums: &self.sums[group..],
+            scales: &self.scales[group..],
+        }
+    }
+}
+
 impl Activations {
     /// Replaces the contents by the rows of `x` (N, I), filled up with zeros to a multiple of 32. Keeps its room.
     pub fn quantise(&mut self, x: &ArrayRef2<f32>, scaling: Scaling) {
-        self.inputs = x.ncols().next_multiple_of(GROUP);
-        self.rows = x.nrows();
-        self.scaling = scaling;
-        let groups = scaling.groups(self.inputs);
-        self.values.resize(self.inputs * self.rows, 0);
-        self.sums.resize(groups * self.rows, 0);
-        self.scales.resize(groups * self.rows, 0.0);
+        self.resize(x.nrows(), x.ncols().next_multiple_of(GROUP), scaling);
         for (index, row) in x.outer_iter().enumerate() {
-            let values = &mut self.values[index * self.inputs..(index + 1) * self.inputs];
-            let own = index * groups..(index + 1) * groups;
-            let (sums, scales) = (&mut self.sums[own.clone()], &mut self.scales[own]);
+            let (values, sums, scales) = self.row_mut(index);
             let row = side_by_side(&row);
             match scaling {
                 Scaling::Row => (scales[0], sums[0]) = quantise_row(&row, values),
                 Scaling::Group => quantise_in_groups(&row, values, sums, scales),
             }
         }
+    }
+
+    /// Replaces the contents by the rows of `x` (N, ΣI_p), with a scale for each group; of each row the parts of `lengths` I_p
+    /// are filled up to a multiple of 32 each. Keeps its room.
+    pub fn quantise_parts(&mut self, x: &ArrayRef2<f32>, lengths: impl Iterator<Item = usize> + Clone) {
+        let inputs = lengths.clone().map(|length| length.next_multiple_of(GROUP)).sum();
+        self.resize(x.nrows(), inputs, Scaling::Group);
+        for (index, row) in x.outer_iter().enumerate() {
+            let (mut values, mut sums, mut scales) = self.row_mut(index);
+            let row = side_by_side(&row);
+            let mut rest = &*row;
+            for length in lengths.clone() {
+                let part;
+                (part, rest) = rest.split_at(length);
+                quantise_in_groups(part, values, sums, scales);
+                let groups = length.div_ceil(GROUP);
+                values = &mut values[groups * GROUP..];
+                (sums, scales) = (&mut sums[groups..], &mut scales[groups..]);
+            }
+        }
+    }
+
+    fn resize(&mut self, rows: usize, inputs: usize, scaling: Scaling) {
+        (self.rows, self.inputs, self.scaling) = (rows, inputs, scaling);
+        let groups = scaling.groups(inputs);
+        self.values.resize(inputs * rows, 0);
+        self.sums.resize(groups * rows, 0);
+        self.scales.resize(groups * rows, 0.0);
+    }
+
+    fn row_mut(&mut self, row: usize) -> (&mut [i8], &mut [i32], &mut [f32]) {
+        let groups = self.scaling.groups(self.inputs);
+        let own = row * groups..(row + 1) * groups;
+        let values = &mut self.values[row * self.inputs..(row + 1) * self.inputs];
+        (values, &mut self.sums[own.clone()], &mut self.scales[own])
     }
 
     /// Number of rows, N.
@@ -112,11 +149,6 @@ impl Activations {
             scales: &self.scales[own],
         }
     }
-}
-
-/// The numbers of a row side by side, as they are in all but transposed arrays.
-pub(super) fn side_by_side<'a>(row: &ArrayView1<'a, f32>) -> Cow<'a, [f32]> {
-    row.to_slice().map_or_else(|| Cow::Owned(row.to_vec()), Cow::Borrowed)
 }
 
 /// Quantises a row of at most as many numbers as `values`; the rest of these is zeros. Its scale and their sum.

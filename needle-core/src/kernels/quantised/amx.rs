@@ -15,7 +15,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use ndarray::ArrayRef2;
+use ndarray::{ArrayRef2, s};
 
 use super::activations::{Activations, STEP, Scaling};
 use super::packed::{Bits, Block, PANEL, PackedMatrix, Panels};
@@ -32,6 +32,9 @@ const INPUTS: usize = ROWS * STEP;
 
 /// Fewer rows fill too little of a tile.
 const FEWEST_ROWS: usize = 4;
+
+/// Numbers of activations that pay for setting tiles up.
+const FEWEST_ACTIVATIONS: usize = 1024;
 
 /// Whether the machine has AMX for int8 and the system lets this process use it, which is asked once.
 pub(super) fn is_available() -> bool {
@@ -61,14 +64,19 @@ fn is_permitted() -> bool {
 /// Whether [`matmul`] computes this product.
 pub(super) fn takes(activations: &Activations, w: &PackedMatrix, out: &ArrayRef2<f32>) -> bool {
     let fits = w.bits() == Bits::Eight && w.inputs().is_multiple_of(INPUTS);
-    let is_worth_it = activations.rows() >= FEWEST_ROWS && out.ncols() > 0;
+    let is_worth_it = activations.rows() >= FEWEST_ROWS
+        && activations.rows() * w.inputs() >= FEWEST_ACTIVATIONS
+        && out.ncols() > 0;
     w.isa() == Isa::Amx && w.scaling() == Scaling::Row && fits && is_worth_it && out.strides()[1] == 1
 }
 
-/// `out = a · wᵀ` for the outputs from `first` on of `w`; gives the bits of the other kernels.
-pub(super) fn matmul(activations: &Activations, w: &PackedMatrix, first: usize, out: &mut ArrayRef2<f32>) {
-    let columns = first..first + out.ncols();
-    let (rows, last) = (activations.rows(), columns.end.div_ceil(PANEL));
+/// The products with some outputs of each matrix, which are side by side in `out`; gives the bits of the other kernels.
+pub(super) fn matmul<'a>(
+    activations: &Activations,
+    parts: impl Iterator<Item = (&'a PackedMatrix, Range<usize>)> + Clone,
+    out: &mut ArrayRef2<f32>,
+) {
+    let rows = activations.rows();
     let whole = rows - rows % (2 * ROWS);
     let mut sums = Sums([[[0; PANEL]; ROWS]; 2 * MOST_PANELS]);
     // Twice a tile's rows at a time; what is left over has tiles of its own height.
@@ -77,19 +85,37 @@ pub(super) fn matmul(activations: &Activations, w: &PackedMatrix, first: usize, 
             continue;
         }
         let tiles = Tiles::new(rows.len().min(2 * ROWS));
-        for panel in (columns.start / PANEL..last).step_by(MOST_PANELS) {
-            let weights = w.panels(panel..last.min(panel + MOST_PANELS));
-            for start in rows.clone().step_by(2 * ROWS) {
-                // Later rows find the weights in the cache.
-                let ahead = start == rows.start;
-                let rows = start..rows.end.min(start + 2 * ROWS);
-                tiles.multiply(activations, rows.clone(), &weights, ahead, &mut sums);
-                for index in 0..weights.len() {
-                    let column = ((panel + index) * PANEL).cast_signed() - first.cast_signed();
-                    let panel = (index, &weights.panel(index).1[0]);
-                    // SAFETY: a matrix has AMX as its instruction set only where AVX-512 is present too.
-                    unsafe { sums.write(panel, activations, rows.clone(), out, column) };
-                }
+        let mut column = 0;
+        for (w, outputs) in parts.clone() {
+            let part = &mut out.slice_mut(s![.., column..column + outputs.len()]);
+            column += outputs.len();
+            multiply(&tiles, activations, rows.clone(), (w, outputs), part, &mut sums);
+        }
+    }
+}
+
+/// The products of some rows with some outputs of a matrix, into `out` (N, outputs).
+fn multiply(
+    tiles: &Tiles,
+    activations: &Activations,
+    rows: Range<usize>,
+    (w, outputs): (&PackedMatrix, Range<usize>),
+    out: &mut ArrayRef2<f32>,
+    sums: &mut Sums,
+) {
+    let last = outputs.end.div_ceil(PANEL);
+    for panel in (outputs.start / PANEL..last).step_by(MOST_PANELS) {
+        let weights = w.panels(panel..last.min(panel + MOST_PANELS));
+        for start in rows.clone().step_by(2 * ROWS) {
+            // Later rows find the weights in the cache.
+            let ahead = start == rows.start;
+            let rows = start..rows.end.min(start + 2 * ROWS);
+            tiles.multiply(activations, rows.clone(), &weights, ahead, sums);
+            for index in 0..weights.len() {
+                let column = ((panel + index) * PANEL).cast_signed() - outputs.start.cast_signed();
+                let panel = (index, &weights.panel(index).1[0]);
+                // SAFETY: a matrix has AMX as its instruction set only where AVX-512 is present too.
+                unsafe { sums.write(panel, activations, rows.clone(), out, column) };
             }
         }
     }

@@ -21,8 +21,11 @@ mod x86;
 pub use activations::{Activations, Scaling};
 pub use packed::{Bits, PackedMatrix};
 
-use ndarray::{ArrayRef1, ArrayRef2, Axis};
+use std::ops::Range;
 
+use ndarray::{ArrayRef1, ArrayRef2, Axis, s};
+
+use crate::checkpoint::GROUP;
 #[cfg(target_arch = "aarch64")]
 use aarch64 as native;
 use activations::STEP;
@@ -86,17 +89,86 @@ impl Isa {
 /// # Panics
 /// If the shapes do not fit each other, which is an error of the caller, not of data.
 pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, out: &mut ArrayRef2<f32>) {
-    let columns = first..first + out.ncols();
-    assert_eq!((activations.rows(), activations.inputs()), (out.nrows(), w.inputs()), "shapes differ");
-    assert_eq!(activations.scaling(), w.scaling(), "scales differ");
-    assert!(columns.end <= w.outputs(), "shapes differ");
-    if w.inputs() == 0 {
+    let outputs = first..first + out.ncols();
+    product(activations, std::iter::once((w, outputs)), out);
+}
+
+/// `out = a · wᵀ` for a matrix whose outputs, one after the other, are those of `parts` (O_p, I); `out` is (N, ΣO_p).
+///
+/// # Panics
+/// As [`matmul_packed`].
+pub fn matmul_packed_outputs<'a>(
+    activations: &Activations,
+    parts: impl Iterator<Item = &'a PackedMatrix> + Clone,
+    out: &mut ArrayRef2<f32>,
+) {
+    product(activations, parts.map(|w| (w, 0..w.outputs())), out);
+}
+
+/// `out = a · wᵀ` for a matrix whose inputs, one after the other, are those of `parts` (O, I_p), all with a scale for each
+/// group; `a` is (N, ΣI_p), `out` (N, O). The products with the parts are added in their order.
+///
+/// # Panics
+/// As [`matmul_packed`].
+pub fn matmul_packed_inputs<'a>(
+    activations: &Activations,
+    parts: impl Iterator<Item = &'a PackedMatrix> + Clone,
+    out: &mut ArrayRef2<f32>,
+) {
+    let inputs: usize = parts.clone().map(PackedMatrix::inputs).sum();
+    assert_eq!((activations.rows(), activations.inputs()), (out.nrows(), inputs), "shapes differ");
+    let fits = |w: &PackedMatrix| w.outputs() == out.ncols() && w.scaling() == Scaling::Group;
+    assert!(activations.scaling() == Scaling::Group && parts.clone().all(fits), "shapes or scales differ");
+    let (mut tile, outputs) = (Tile::default(), out.ncols());
+    for start in (0..activations.rows()).step_by(MOST_ROWS) {
+        let rows = start..activations.rows().min(start + MOST_ROWS);
+        for panel in (0..outputs.div_ceil(PANEL)).step_by(MOST_PANELS) {
+            let panels = panel..outputs.div_ceil(PANEL).min(panel + MOST_PANELS);
+            let (mut totals, mut group) = (Tile::default(), 0);
+            for w in parts.clone().filter(|w| w.inputs() > 0) {
+                work::run(w.isa(), &w.panels(panels.clone()), activations, (rows.clone(), group), &mut tile);
+                group += w.inputs() / GROUP;
+                for (total, sum) in totals.iter_mut().zip(&tile).take(rows.len()) {
+                    total.iter_mut().zip(sum).for_each(|(total, sum)| *total += sum);
+                }
+            }
+            for (row, totals) in rows.clone().zip(&totals) {
+                let first = panel * PANEL;
+                put(&totals[..outputs.min(panels.end * PANEL) - first], &mut out.row_mut(row), first);
+            }
+        }
+    }
+}
+
+/// Products with some outputs of each matrix, which are side by side in `out`.
+fn product<'a>(
+    activations: &Activations,
+    parts: impl Iterator<Item = (&'a PackedMatrix, Range<usize>)> + Clone,
+    out: &mut ArrayRef2<f32>,
+) {
+    let columns: usize = parts.clone().map(|(_, outputs)| outputs.len()).sum();
+    assert_eq!((activations.rows(), columns), out.dim(), "shapes differ");
+    for (w, outputs) in parts.clone() {
+        assert!(w.inputs() == activations.inputs() && outputs.end <= w.outputs(), "shapes differ");
+        assert_eq!(activations.scaling(), w.scaling(), "scales differ");
+    }
+    if activations.inputs() == 0 {
         return out.fill(0.0);
     }
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    if amx::takes(activations, w, out) {
-        return amx::matmul(activations, w, first, out);
+    if parts.clone().all(|(w, _)| amx::takes(activations, w, out)) {
+        return amx::matmul(activations, parts, out);
     }
+    let mut column = 0;
+    for (w, outputs) in parts {
+        let end = column + outputs.len();
+        multiply(activations, w, outputs, &mut out.slice_mut(s![.., column..end]));
+        column = end;
+    }
+}
+
+/// The product with some outputs of a matrix, whose shapes were found to fit.
+fn multiply(activations: &Activations, w: &PackedMatrix, columns: Range<usize>, out: &mut ArrayRef2<f32>) {
     let (mut tile, last) = (Tile::default(), columns.end.div_ceil(PANEL));
     let blocks = (0..activations.rows()).step_by(BLOCK_ROWS);
     let panels = (columns.start / PANEL..last).step_by(MOST_PANELS);
@@ -107,10 +179,10 @@ pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, 
         let block = block..activations.rows().min(block + BLOCK_ROWS);
         for start in block.clone().step_by(MOST_ROWS) {
             let rows = start..block.end.min(start + MOST_ROWS);
-            work::run(w.isa(), &weights, activations, rows.clone(), &mut tile);
+            work::run(w.isa(), &weights, activations, (rows.clone(), 0), &mut tile);
             for (row, sums) in rows.zip(&tile) {
                 let sums = &sums[wanted.start - panel * PANEL..wanted.end - panel * PANEL];
-                put(sums, &mut out.row_mut(row), wanted.start - first);
+                put(sums, &mut out.row_mut(row), wanted.start - columns.start);
             }
         }
     }
@@ -133,7 +205,7 @@ pub fn dot_packed(activations: &Activations, w: &PackedMatrix, output: usize) ->
     assert_eq!((activations.inputs(), activations.scaling()), (w.inputs(), w.scaling()), "shapes differ");
     let mut tile = Tile::default();
     let panel = output / PANEL;
-    work::run(w.isa(), &w.panels(panel..panel + 1), activations, 0..1, &mut tile);
+    work::run(w.isa(), &w.panels(panel..panel + 1), activations, (0..1, 0), &mut tile);
     tile[0][output % PANEL]
 }
 

@@ -14,9 +14,9 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use ndarray::{ArrayRef2, Axis};
 
 use super::Isa;
-use super::activations::{Activations, LIMIT, STEP, Scaling, larger, round, side_by_side};
+use super::activations::{Activations, LIMIT, STEP, Scaling, larger, round};
 use crate::checkpoint::GROUP;
-use crate::kernels::wide;
+use crate::kernels::{side_by_side, wide};
 
 /// Outputs that share a panel.
 pub(super) const PANEL: usize = 16;

@@ -1,28 +1,25 @@
 //! The plain form of the kernels: what every other one must equal, bit for bit.
 
-use std::ops::Range;
-
 use half::f16;
 
 use super::Tile;
-use super::activations::{Activations, STEP};
+use super::activations::{Row, STEP};
 use super::packed::{Bits, Block, PANEL, Panels};
 
 /// See [`super::work::run`].
-pub(super) fn run(panels: &Panels<'_>, activations: &Activations, rows: Range<usize>, out: &mut Tile) {
-    for (row, out) in rows.zip(out) {
+pub(super) fn run<const R: usize>(panels: &Panels<'_>, rows: [Row<'_>; R], out: &mut Tile) {
+    for (row, out) in rows.into_iter().zip(out) {
         for (index, out) in out.as_chunks_mut().0.iter_mut().enumerate().take(panels.len()) {
-            *out = panel(panels, index, activations, row);
+            *out = panel(panels, index, row);
         }
     }
 }
 
 /// The outputs of one panel for one row.
-fn panel(panels: &Panels<'_>, index: usize, activations: &Activations, row: usize) -> [f32; PANEL] {
+fn panel(panels: &Panels<'_>, index: usize, row: Row<'_>) -> [f32; PANEL] {
     let mut total = [0.0; PANEL];
     let (bits, steps) = (panels.bits, panels.steps());
     let (blocks, scales) = panels.panel(index);
-    let row = activations.row(row);
     let quads = row.values.as_chunks::<STEP>().0.chunks_exact(steps);
     for (group, (quads, scales)) in quads.zip(scales).enumerate() {
         // Weights are stored with an offset; this takes its share out again.

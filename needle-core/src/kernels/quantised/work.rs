@@ -7,23 +7,26 @@ use super::activations::{Activations, Row, STEP};
 use super::packed::{Bits, Panels};
 use super::{Isa, MOST_ROWS, Tile, scalar};
 
-/// Panels of weights and the first of the rows of activations that a kernel multiplies with them.
+/// Panels of weights, and the first of the rows of activations that a kernel multiplies with them and the group of inputs
+/// at which it begins.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub(super) panels: &'a Panels<'a>,
     activations: &'a Activations,
     first: usize,
+    group: usize,
 }
 
 impl<'a> Work<'a> {
     /// R rows.
+    #[inline]
     pub(super) fn rows<const R: usize>(&self) -> [Row<'a>; R] {
-        std::array::from_fn(|r| self.activations.row(self.first + r))
+        std::array::from_fn(|r| self.activations.row(self.first + r).from(self.group))
     }
 
     /// The kernel in plain Rust for R rows.
     pub(super) fn plain<const R: usize>(&self, out: &mut Tile) {
-        scalar::run(self.panels, self.activations, self.first..self.first + R, out);
+        scalar::run(self.panels, self.rows::<R>(), out);
     }
 }
 
@@ -51,8 +54,8 @@ impl<'a> Quads<'a> {
     }
 }
 
-/// Computes `rows` of activations (at most [`MOST_ROWS`]) times up to [`super::MOST_PANELS`] panels of weights; `isa` must
-/// be one that this machine has.
+/// Computes `rows` of activations (at most [`MOST_ROWS`]), from a group of inputs on, times up to [`super::MOST_PANELS`]
+/// panels of weights; `isa` must be one that this machine has.
 ///
 /// The panels come by reference: a copy just before it is read costs as much as a third of a kernel's work, since
 /// it is written in smaller pieces than it is read.
@@ -60,10 +63,10 @@ pub(super) fn run(
     isa: Isa,
     panels: &Panels<'_>,
     activations: &Activations,
-    rows: Range<usize>,
+    (rows, group): (Range<usize>, usize),
     out: &mut Tile,
 ) {
-    let work = Work { panels, activations, first: rows.start };
+    let work = Work { panels, activations, first: rows.start, group };
     match (panels.bits, rows.len()) {
         (Bits::Eight, 1) => work.run::<1, true>(isa, out),
         (Bits::Eight, 2) => work.run::<2, true>(isa, out),
