@@ -149,8 +149,10 @@ fn attend<'a>(
         }
         return;
     }
+    /// What softmax and the steps between the products cost, in their multiplications.
+    const FACTOR: usize = 8;
     scratch.resize_with(heads.num_kv_heads, HeadScratch::default);
-    let work = 2 * queries.len() * total;
+    let work = FACTOR * 2 * queries.len() * total;
     network.for_each(work, shares.zip(scratch).enumerate(), |(index, ((queries, mut out), scratch))| {
         attend(index, &queries, &mut out, scratch);
     });

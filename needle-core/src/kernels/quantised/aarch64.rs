@@ -29,6 +29,20 @@ pub(super) fn available() -> impl Iterator<Item = Isa> {
         .filter_map(|(present, isa)| present.then_some(isa))
 }
 
+/// Asks the memory for blocks that are read soon.
+pub(super) fn prefetch(blocks: &[Block]) {
+    for block in blocks {
+        // SAFETY: the instruction is of the baseline and changes no value.
+        unsafe {
+            asm!(
+                "prfm pldl1keep, [{block}]",
+                block = in(reg) std::ptr::from_ref(block),
+                options(nostack, preserves_flags, readonly),
+            );
+        }
+    }
+}
+
 /// Quantises groups; gives the bits of the plain form for numbers that are finite.
 pub(super) fn quantise_groups(
     x: &[[f32; GROUP]],
@@ -75,7 +89,7 @@ fn quantise(x: &[f32], values: &mut [i8]) -> (f32, i32) {
 
 impl Work<'_> {
     /// R rows, int8 weights if `EIGHT`, else int4.
-    pub(super) fn run<const R: usize, const EIGHT: bool>(self, isa: Isa, out: &mut Tile) {
+    pub(super) fn run<const R: usize, const EIGHT: bool>(&self, isa: Isa, out: &mut Tile) {
         // SAFETY: `PackedMatrix::pack` takes only sets that `available` found on this machine.
         unsafe {
             match isa {
@@ -92,7 +106,7 @@ macro_rules! kernel {
     ($name:ident, $features:literal, $dot:ident) => {
         impl Work<'_> {
             #[target_feature(enable = $features)]
-            fn $name<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
+            fn $name<const R: usize, const EIGHT: bool>(&self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
                 let (rows, steps) = (self.rows::<R>(), self.panels.steps());
                 let quads = rows.map(Quads::new);

@@ -67,7 +67,12 @@ pub(super) fn takes(activations: &Activations, w: &PackedMatrix, out: &ArrayRef2
     let is_worth_it = activations.rows() >= FEWEST_ROWS
         && activations.rows() * w.inputs() >= FEWEST_ACTIVATIONS
         && out.ncols() > 0;
-    w.isa() == Isa::Amx && w.scaling() == Scaling::Row && fits && is_worth_it && out.strides()[1] == 1
+    w.isa() == Isa::Amx && w.scaling() == Scaling::Row && fits && is_worth_it && is_side_by_side(out)
+}
+
+/// Whether the numbers of a row lie side by side.
+fn is_side_by_side(out: &ArrayRef2<f32>) -> bool {
+    out.ncols() <= 1 || out.strides()[1] == 1
 }
 
 /// The products with some outputs of each matrix, which are side by side in `out`; gives the bits of the other kernels.
@@ -141,7 +146,7 @@ impl Sums {
         let mask = (lane(out.ncols().cast_signed() - column) - 1) & !(lane(-column) - 1);
         // SAFETY: 16 times two bytes are one register.
         let scales = _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(scales.as_ptr().cast()) });
-        assert!(rows.end <= out.nrows() && out.strides()[1] == 1);
+        assert!(rows.end <= out.nrows() && is_side_by_side(out));
         let (start, stride) = (out.as_mut_ptr().wrapping_offset(column), out.strides()[0]);
         let (row_sums, row_scales) = activations.of_rows(rows.clone());
         let halves = row_sums.chunks(ROWS).zip(row_scales.chunks(ROWS));

@@ -119,25 +119,47 @@ pub fn matmul_packed_inputs<'a>(
     assert_eq!((activations.rows(), activations.inputs()), (out.nrows(), inputs), "shapes differ");
     let fits = |w: &PackedMatrix| w.outputs() == out.ncols() && w.scaling() == Scaling::Group;
     assert!(activations.scaling() == Scaling::Group && parts.clone().all(fits), "shapes or scales differ");
-    let (mut tile, outputs) = (Tile::default(), out.ncols());
+    let (outputs, last) = (out.ncols(), out.ncols().div_ceil(PANEL));
     for start in (0..activations.rows()).step_by(MOST_ROWS) {
         let rows = start..activations.rows().min(start + MOST_ROWS);
-        for panel in (0..outputs.div_ceil(PANEL)).step_by(MOST_PANELS) {
-            let panels = panel..outputs.div_ceil(PANEL).min(panel + MOST_PANELS);
-            let (mut totals, mut group) = (Tile::default(), 0);
-            for w in parts.clone().filter(|w| w.inputs() > 0) {
-                work::run(w.isa(), &w.panels(panels.clone()), activations, (rows.clone(), group), &mut tile);
-                group += w.inputs() / GROUP;
-                for (total, sum) in totals.iter_mut().zip(&tile).take(rows.len()) {
-                    total.iter_mut().zip(sum).for_each(|(total, sum)| *total += sum);
-                }
-            }
-            for (row, totals) in rows.clone().zip(&totals) {
-                let first = panel * PANEL;
-                put(&totals[..outputs.min(panels.end * PANEL) - first], &mut out.row_mut(row), first);
+        for panel in (0..last).step_by(MOST_PANELS) {
+            let panels = panel..last.min(panel + MOST_PANELS);
+            let wanted = panel * PANEL..outputs.min(panels.end * PANEL);
+            let sums = sum_of_parts(activations, parts.clone(), rows.clone(), panels);
+            for (row, sums) in rows.clone().zip(&sums) {
+                put(&sums[..wanted.len()], &mut out.row_mut(row), wanted.start);
             }
         }
     }
+}
+
+/// The products of some rows with some panels of all `parts`, added.
+fn sum_of_parts<'a>(
+    activations: &Activations,
+    parts: impl Iterator<Item = &'a PackedMatrix> + Clone,
+    rows: Range<usize>,
+    panels: Range<usize>,
+) -> Tile {
+    let (mut sums, mut product) = (Tile::default(), Tile::default());
+    let (mut group, mut later) = (0, parts.clone().skip(1));
+    for w in parts {
+        // What comes first brings the weights into the cache, part by part: they are small and lie anywhere, so that the
+        // processor does not guess the next one.
+        if let Some(next) = later.next().filter(|_| rows.start == 0 && panels.start == 0) {
+            native::prefetch(next.blocks());
+        }
+        if w.inputs() == 0 {
+            continue;
+        }
+        work::run(w.isa(), &w.panels(panels.clone()), activations, (rows.clone(), group), &mut product);
+        group += w.inputs() / GROUP;
+        for (sums, product) in sums.iter_mut().zip(&product).take(rows.len()) {
+            for (sum, x) in sums.iter_mut().zip(product) {
+                *sum += x;
+            }
+        }
+    }
+    sums
 }
 
 /// Products with some outputs of each matrix, which are side by side in `out`.
@@ -159,8 +181,11 @@ fn product<'a>(
     if parts.clone().all(|(w, _)| amx::takes(activations, w, out)) {
         return amx::matmul(activations, parts, out);
     }
-    let mut column = 0;
+    let (mut column, mut later) = (0, parts.clone().skip(1));
     for (w, outputs) in parts {
+        if let Some((next, _)) = later.next() {
+            native::prefetch(next.blocks());
+        }
         let end = column + outputs.len();
         multiply(activations, w, outputs, &mut out.slice_mut(s![.., column..end]));
         column = end;

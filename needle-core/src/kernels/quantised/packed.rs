@@ -233,6 +233,11 @@ impl PackedMatrix {
         self.scaling
     }
 
+    /// The values, in the order in which kernels read them.
+    pub(super) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     pub(super) fn bits(&self) -> Bits {
         self.bits

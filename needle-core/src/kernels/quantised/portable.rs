@@ -1,5 +1,6 @@
 //! For processors that no kernel was written for.
 
+use super::packed::Block;
 use super::work::Work;
 use super::{Isa, Tile};
 use crate::checkpoint::GROUP;
@@ -8,6 +9,9 @@ use crate::checkpoint::GROUP;
 pub(super) fn available() -> impl Iterator<Item = Isa> {
     std::iter::empty()
 }
+
+/// Asks for nothing.
+pub(super) fn prefetch(_blocks: &[Block]) {}
 
 /// Quantises nothing.
 pub(super) fn quantise_groups(
@@ -26,7 +30,7 @@ pub(super) fn quantise_row(_row: &[f32], _values: &mut [i8]) -> Option<(f32, i32
 
 impl Work<'_> {
     /// R rows.
-    pub(super) fn run<const R: usize, const EIGHT: bool>(self, _isa: Isa, out: &mut Tile) {
+    pub(super) fn run<const R: usize, const EIGHT: bool>(&self, _isa: Isa, out: &mut Tile) {
         self.plain::<R>(out);
     }
 }

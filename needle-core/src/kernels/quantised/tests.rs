@@ -49,6 +49,21 @@ fn case() -> impl Strategy<Value = (Stored, Array2<f32>)> {
     })
 }
 
+/// Rows (N, I) and a few matrices (O_p, I), some of them empty.
+fn parts() -> impl Strategy<Value = (Array2<f32>, Vec<Array2<f32>>)> {
+    (0..40_usize, 1..100_usize, prop::collection::vec(0..70_usize, 0..4)).prop_flat_map(
+        |(rows, inputs, outputs)| {
+            let parts: Vec<_> = outputs.into_iter().map(|outputs| matrix(outputs, inputs)).collect();
+            (matrix(rows, inputs), parts)
+        },
+    )
+}
+
+/// Any matrix of this shape.
+fn matrix_like(rows: usize, columns: usize) -> Array2<f32> {
+    Array2::from_shape_fn((rows, columns), |(i, j)| ((7 * i + 3 * j + i * j) % 11) as f32 / 11.0)
+}
+
 fn pack(stored: &Stored, isa: Isa) -> PackedMatrix {
     let (outputs, inputs) = stored.dequantised.dim();
     PackedMatrix::pack(stored.bits, [outputs, inputs], &stored.values, &stored.scales, isa).unwrap()
@@ -108,6 +123,50 @@ proptest! {
             for (output, &expected) in whole.iter().enumerate() {
                 prop_assert_eq!(dot_packed(&activations, &w, output), expected);
             }
+        }
+    }
+
+    #[test]
+    fn matrices_side_by_side_are_multiplied_like_each((x, parts) in parts()) {
+        let mut activations = Activations::default();
+        for isa in Isa::available() {
+            let packed: Vec<_> = parts.iter().map(|w| PackedMatrix::quantise_rows(w, isa)).collect();
+            activations.quantise(&x, Scaling::Row);
+            let columns = parts.iter().map(Array2::nrows).sum();
+            let mut out = Array2::from_elem((x.nrows(), columns), f32::NAN);
+            matmul_packed_outputs(&activations, packed.iter(), &mut out);
+            let mut rest = out.view();
+            for w in &packed {
+                let mut alone = Array2::zeros((x.nrows(), w.outputs()));
+                matmul_packed(&activations, w, 0, &mut alone);
+                let (part, after) = rest.split_at(Axis(1), w.outputs());
+                prop_assert_eq!(part, alone, "{:?}", isa);
+                rest = after;
+            }
+        }
+    }
+
+    #[test]
+    fn products_with_parts_of_the_inputs_are_added((x, parts) in parts()) {
+        // The same matrices the other way: as many inputs as they have rows.
+        let lengths = parts.iter().map(Array2::nrows);
+        let weights = matrix_like(x.nrows(), lengths.clone().sum());
+        let (mut activations, mut own) = (Activations::default(), Activations::default());
+        for isa in Isa::available() {
+            let packed: Vec<_> = parts.iter().map(|w| PackedMatrix::quantise_columns(w, isa)).collect();
+            activations.quantise_parts(&weights, lengths.clone());
+            let mut out = Array2::from_elem((x.nrows(), x.ncols()), f32::NAN);
+            matmul_packed_inputs(&activations, packed.iter(), &mut out);
+            let (mut rest, mut expected) = (weights.view(), Array2::<f32>::zeros(out.dim()));
+            for (w, length) in packed.iter().zip(lengths.clone()) {
+                let (part, after) = rest.split_at(Axis(1), length);
+                own.quantise(&part, Scaling::Group);
+                let mut alone = Array2::zeros(out.dim());
+                matmul_packed(&own, w, 0, &mut alone);
+                expected += &alone;
+                rest = after;
+            }
+            prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
     }
 

@@ -9,7 +9,6 @@ use super::{Isa, MOST_ROWS, Tile, scalar};
 
 /// Panels of weights, and the first of the rows of activations that a kernel multiplies with them and the group of inputs
 /// at which it begins.
-#[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub(super) panels: &'a Panels<'a>,
     activations: &'a Activations,
@@ -57,7 +56,7 @@ impl<'a> Quads<'a> {
 /// Computes `rows` of activations (at most [`MOST_ROWS`]), from a group of inputs on, times up to [`super::MOST_PANELS`]
 /// panels of weights; `isa` must be one that this machine has.
 ///
-/// The panels come by reference: a copy just before it is read costs as much as a third of a kernel's work, since
+/// Panels and work come by reference: a copy just before it is read costs as much as a third of a kernel's work, since
 /// it is written in smaller pieces than it is read.
 pub(super) fn run(
     isa: Isa,

@@ -36,6 +36,14 @@ pub(super) fn available() -> impl Iterator<Item = Isa> {
     .filter_map(|(present, isa)| present.then_some(isa))
 }
 
+/// Asks the memory for blocks that are read soon.
+pub(super) fn prefetch(blocks: &[Block]) {
+    for block in blocks {
+        // SAFETY: every x86-64 processor has the instruction, which changes no value.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(block).cast()) };
+    }
+}
+
 /// Quantises groups, if the machine has AVX-512; gives the bits of the plain form for numbers that are finite.
 pub(super) fn quantise_groups(
     x: &[[f32; GROUP]],
@@ -122,7 +130,7 @@ fn quantise_row_avx512(row: &[f32], values: &mut [i8]) -> (f32, i32) {
 
 impl Work<'_> {
     /// R rows, int8 weights if `EIGHT`, else int4.
-    pub(super) fn run<const R: usize, const EIGHT: bool>(self, isa: Isa, out: &mut Tile) {
+    pub(super) fn run<const R: usize, const EIGHT: bool>(&self, isa: Isa, out: &mut Tile) {
         // SAFETY: `PackedMatrix::pack` takes only sets that `available` found on this machine.
         unsafe {
             match isa {
@@ -138,7 +146,7 @@ impl Work<'_> {
 
     /// R rows and two panels at once: for six rows 24 registers of sums. A panel that is alone is taken twice.
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    fn avx512_vnni<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
+    fn avx512_vnni<const R: usize, const EIGHT: bool>(&self, out: &mut Tile) {
         let bits = if EIGHT { Bits::Eight } else { Bits::Four };
         let (rows, steps) = (self.rows::<R>(), self.panels.steps());
         let quads = rows.map(Quads::new);
@@ -210,7 +218,7 @@ macro_rules! kernel_256 {
     ($name:ident, $features:literal, $dot:ident, $offset:expr) => {
         impl Work<'_> {
             #[target_feature(enable = $features)]
-            fn $name<const R: usize, const EIGHT: bool>(self, out: &mut Tile) {
+            fn $name<const R: usize, const EIGHT: bool>(&self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
                 let (rows, steps) = (self.rows::<R>(), self.panels.steps());
                 let quads = rows.map(Quads::new);
