@@ -203,8 +203,7 @@ mod tests {
     #[test]
     fn odds_weigh_beside_the_network() {
         let odds = [(TokenId(1), 2.0), (TokenId(1), 6.0), (TokenId(3), 9.0)];
-        let picked =
-            among_all(&ids(&[0, 1]), &[2.0_f32.ln(), 0.0, 0.0, 0.0], None, &odds).unwrap();
+        let picked = among_all(&ids(&[0, 1]), &[2.0_f32.ln(), 0.0, 0.0, 0.0], None, &odds).unwrap();
         // 2 to 1 from the network, times 1 to 6; the network's own figures stay as they are.
         assert_eq!(picked.token, TokenId(1));
         assert!((picked.probability - 0.75).abs() < 1e-6 && (picked.margin - 0.5).abs() < 1e-6);

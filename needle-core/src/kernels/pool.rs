@@ -177,9 +177,8 @@ impl Shared {
 
     /// Waits until there is something newer than `seen`.
     fn wait(&self, seen: u64) {
-        let is_new = || {
-            self.handover.newest.load(Ordering::SeqCst) != seen || self.stopping.load(Ordering::SeqCst)
-        };
+        let is_new =
+            || self.handover.newest.load(Ordering::SeqCst) != seen || self.stopping.load(Ordering::SeqCst);
         for _ in 0..SPINS {
             if self.handover.newest.load(Ordering::Relaxed) != seen {
                 return;

@@ -13,6 +13,9 @@ use crate::kernels::{self, Activations, Scaling};
 /// Queries whose scores are held at once: bounds a head's scores to 32·S values and keeps them near the CPU.
 const QUERY_BLOCK: usize = 32;
 
+/// What attention costs beside its two products, softmax above all, as a factor on their multiplications.
+const COST: usize = 8;
+
 /// How the heads share the width of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heads {
@@ -149,10 +152,8 @@ fn attend<'a>(
         }
         return;
     }
-    /// What softmax and the steps between the products cost, in their multiplications.
-    const FACTOR: usize = 8;
     scratch.resize_with(heads.num_kv_heads, HeadScratch::default);
-    let work = FACTOR * 2 * queries.len() * total;
+    let work = 2 * COST * queries.len() * total;
     network.for_each(work, shares.zip(scratch).enumerate(), |(index, ((queries, mut out), scratch))| {
         attend(index, &queries, &mut out, scratch);
     });
@@ -237,8 +238,8 @@ impl Head {
     ) {
         let packed = self.packed(pieces.clone());
         if packed.clone().next().is_some() {
-            activations.quantise_parts(scores, packed.clone().map(|head| head.keys.outputs()));
-            return kernels::matmul_packed_inputs(activations, packed.map(|head| &head.values), out);
+            activations.quantise_parts(scores, &packed.clone().map(|head| head.keys.outputs()));
+            return kernels::matmul_packed_inputs(activations, &packed.map(|head| &head.values), out);
         }
         out.fill(0.0);
         for_each_dense(pieces, |columns, _, values| {

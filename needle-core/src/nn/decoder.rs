@@ -190,7 +190,11 @@ fn check_origin(weights: &Weights, cross: &CrossKv, state: &DecoderState) -> Res
         state.layers.len() == layers.len() && state.layers.iter().all(|cache| cache.kv_dim() == kv_dim);
     let cross_fits = cross.pieces.iter().all(|piece| {
         piece.layers.len() == layers.len()
-            && piece.layers.iter().zip(layers).all(|(kv, layer)| kv.fits(layer.cross_attention.heads, weights.is_packed))
+            && piece
+                .layers
+                .iter()
+                .zip(layers)
+                .all(|(kv, layer)| kv.fits(layer.cross_attention.heads, weights.is_packed))
     });
     if state_fits && cross_fits {
         return Ok(());

@@ -102,7 +102,11 @@ pub fn encode_query<'a>(
     let layers = &network.weights.encoder;
     let fits = |segment: &&SegmentKeys| {
         segment.layers.len() == layers.len()
-            && segment.layers.iter().zip(layers).all(|(kv, layer)| kv.fits(layer.attention.heads, network.weights.is_packed))
+            && segment
+                .layers
+                .iter()
+                .zip(layers)
+                .all(|(kv, layer)| kv.fits(layer.attention.heads, network.weights.is_packed))
     };
     if !segments.iter().all(fits) {
         return Err(Error::Internal("a segment was encoded by another network".into()));

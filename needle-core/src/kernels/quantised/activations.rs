@@ -76,9 +76,9 @@ impl Activations {
         }
     }
 
-    /// Replaces the contents by the rows of `x` (N, ΣI_p), with a scale for each group; of each row the parts of `lengths` I_p
+    /// Replaces the contents by the rows of `x` (N, Σ Iₚ), with a scale for each group; of each row the parts of `lengths` Iₚ
     /// are filled up to a multiple of 32 each. Keeps its room.
-    pub fn quantise_parts(&mut self, x: &ArrayRef2<f32>, lengths: impl Iterator<Item = usize> + Clone) {
+    pub fn quantise_parts(&mut self, x: &ArrayRef2<f32>, lengths: &(impl Iterator<Item = usize> + Clone)) {
         let inputs = lengths.clone().map(|length| length.next_multiple_of(GROUP)).sum();
         self.resize(x.nrows(), inputs, Scaling::Group);
         for (index, row) in x.outer_iter().enumerate() {

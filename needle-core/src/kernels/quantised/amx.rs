@@ -78,7 +78,7 @@ fn is_side_by_side(out: &ArrayRef2<f32>) -> bool {
 /// The products with some outputs of each matrix, which are side by side in `out`; gives the bits of the other kernels.
 pub(super) fn matmul<'a>(
     activations: &Activations,
-    parts: impl Iterator<Item = (&'a PackedMatrix, Range<usize>)> + Clone,
+    parts: &(impl Iterator<Item = (&'a PackedMatrix, Range<usize>)> + Clone),
     out: &mut ArrayRef2<f32>,
 ) {
     let rows = activations.rows();

@@ -93,7 +93,7 @@ pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, 
     product(activations, std::iter::once((w, outputs)), out);
 }
 
-/// `out = a · wᵀ` for a matrix whose outputs, one after the other, are those of `parts` (O_p, I); `out` is (N, ΣO_p).
+/// `out = a · wᵀ` for a matrix whose outputs, one after the other, are those of `parts` (Oₚ, I); `out` is (N, Σ Oₚ).
 ///
 /// # Panics
 /// As [`matmul_packed`].
@@ -105,14 +105,14 @@ pub fn matmul_packed_outputs<'a>(
     product(activations, parts.map(|w| (w, 0..w.outputs())), out);
 }
 
-/// `out = a · wᵀ` for a matrix whose inputs, one after the other, are those of `parts` (O, I_p), all with a scale for each
-/// group; `a` is (N, ΣI_p), `out` (N, O). The products with the parts are added in their order.
+/// `out = a · wᵀ` for a matrix whose inputs, one after the other, are those of `parts` (O, Iₚ), all with a scale for each
+/// group; `a` is (N, Σ Iₚ), `out` (N, O). The products with the parts are added in their order.
 ///
 /// # Panics
 /// As [`matmul_packed`].
 pub fn matmul_packed_inputs<'a>(
     activations: &Activations,
-    parts: impl Iterator<Item = &'a PackedMatrix> + Clone,
+    parts: &(impl Iterator<Item = &'a PackedMatrix> + Clone),
     out: &mut ArrayRef2<f32>,
 ) {
     let inputs: usize = parts.clone().map(PackedMatrix::inputs).sum();
@@ -179,7 +179,7 @@ fn product<'a>(
     }
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
     if parts.clone().all(|(w, _)| amx::takes(activations, w, out)) {
-        return amx::matmul(activations, parts, out);
+        return amx::matmul(activations, &parts, out);
     }
     let (mut column, mut later) = (0, parts.clone().skip(1));
     for (w, outputs) in parts {

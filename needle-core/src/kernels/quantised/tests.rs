@@ -49,7 +49,7 @@ fn case() -> impl Strategy<Value = (Stored, Array2<f32>)> {
     })
 }
 
-/// Rows (N, I) and a few matrices (O_p, I), some of them empty.
+/// Rows (N, I) and a few matrices (Oₚ, I), some of them empty.
 fn parts() -> impl Strategy<Value = (Array2<f32>, Vec<Array2<f32>>)> {
     (0..40_usize, 1..100_usize, prop::collection::vec(0..70_usize, 0..4)).prop_flat_map(
         |(rows, inputs, outputs)| {
@@ -154,9 +154,9 @@ proptest! {
         let (mut activations, mut own) = (Activations::default(), Activations::default());
         for isa in Isa::available() {
             let packed: Vec<_> = parts.iter().map(|w| PackedMatrix::quantise_columns(w, isa)).collect();
-            activations.quantise_parts(&weights, lengths.clone());
+            activations.quantise_parts(&weights, &lengths);
             let mut out = Array2::from_elem((x.nrows(), x.ncols()), f32::NAN);
-            matmul_packed_inputs(&activations, packed.iter(), &mut out);
+            matmul_packed_inputs(&activations, &packed.iter(), &mut out);
             let (mut rest, mut expected) = (weights.view(), Array2::<f32>::zeros(out.dim()));
             for (w, length) in packed.iter().zip(lengths.clone()) {
                 let (part, after) = rest.split_at(Axis(1), length);
