@@ -123,7 +123,7 @@ macro_rules! kernel {
                             for part in 0..per_block {
                                 let weights = load::<EIGHT>(block, part);
                                 for r in 0..R {
-                                    // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
+                                    // SAFETY: `work::run` has found that rows have as many steps as a panel.
                                     let x = vdupq_n_s32(unsafe {
                                         quads[r].at(group * steps + per_block * index + part)
                                     });

@@ -51,13 +51,13 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// The row from a group of 32 inputs on; a row with one scale can only be taken from its start.
+    /// The row after its first groups of 32 inputs; of a row with one scale none can be left away.
     #[inline]
-    pub(super) fn from(self, group: usize) -> Self {
+    pub(super) fn after(self, groups: usize) -> Self {
         Self {
-            values: &self.values[group * GROUP..],
-            sums: &self.sums[group..],
-            scales: &self.scales[group..],
+            values: &self.values[groups * GROUP..],
+            sums: &self.sums[groups..],
+            scales: &self.scales[groups..],
         }
     }
 }

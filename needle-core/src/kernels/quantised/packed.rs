@@ -90,6 +90,11 @@ impl<'a> Panels<'a> {
         self.scales.len() / self.groups
     }
 
+    /// Inputs of an output.
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs
+    }
+
     /// Steps of inputs that share a scale.
     pub(super) fn steps(&self) -> usize {
         self.inputs / self.groups / STEP

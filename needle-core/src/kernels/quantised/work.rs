@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::activations::{Activations, Row, STEP};
 use super::packed::{Bits, Panels};
 use super::{Isa, MOST_ROWS, Tile, scalar};
+use crate::checkpoint::GROUP;
 
 /// Panels of weights, and the first of the rows of activations that a kernel multiplies with them and the group of inputs
 /// at which it begins.
@@ -20,7 +21,7 @@ impl<'a> Work<'a> {
     /// R rows.
     #[inline]
     pub(super) fn rows<const R: usize>(&self) -> [Row<'a>; R] {
-        std::array::from_fn(|r| self.activations.row(self.first + r).from(self.group))
+        std::array::from_fn(|r| self.activations.row(self.first + r).after(self.group))
     }
 
     /// The kernel in plain Rust for R rows.
@@ -54,7 +55,7 @@ impl<'a> Quads<'a> {
 }
 
 /// Computes `rows` of activations (at most [`MOST_ROWS`]), from a group of inputs on, times up to [`super::MOST_PANELS`]
-/// panels of weights; `isa` must be one that this machine has.
+/// panels of weights; `isa` must be one that this machine has. Panics if the rows are shorter than the weights.
 ///
 /// Panels and work come by reference: a copy just before it is read costs as much as a third of a kernel's work, since
 /// it is written in smaller pieces than it is read.
@@ -65,6 +66,8 @@ pub(super) fn run(
     (rows, group): (Range<usize>, usize),
     out: &mut Tile,
 ) {
+    // What the kernels rely on where they read without checking.
+    assert!(group * GROUP + panels.inputs() <= activations.inputs(), "shapes differ");
     let work = Work { panels, activations, first: rows.start, group };
     match (panels.bits, rows.len()) {
         (Bits::Eight, 1) => work.run::<1, true>(isa, out),

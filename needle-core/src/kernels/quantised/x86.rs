@@ -163,7 +163,7 @@ impl Work<'_> {
                 sum[r] = _mm512_set1_epi32(-bits.offset() * rows[r].sums[group]);
                 sum_2[r] = sum[r];
             }
-            // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
+            // SAFETY: `work::run` has found that rows have as many steps as a panel.
             let quad = |r: usize, step| _mm512_set1_epi32(unsafe { quads[r].at(group * steps + step) });
             for (index, (block, block_2)) in blocks.iter().zip(blocks_2).enumerate() {
                 let (weights, weights_2) = (load512(block), load512(block_2));
@@ -231,7 +231,7 @@ macro_rules! kernel_256 {
                         let mut sum: [__m256i; R] =
                             std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r].sums[group]));
                         let quad = |r: usize, step| {
-                            // SAFETY: `matmul_packed` takes rows that have as many steps as a panel.
+                            // SAFETY: `work::run` has found that rows have as many steps as a panel.
                             _mm256_set1_epi32(unsafe { quads[r].at(group * steps + step) })
                         };
                         for (index, block) in blocks.iter().enumerate() {
