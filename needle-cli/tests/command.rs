@@ -200,6 +200,9 @@ fn a_bench_measures_every_figure_and_draws_the_latencies() {
     assert!(std::fs::read_to_string(svg).unwrap().starts_with("<svg"));
     let alone = output(&["bench", "--seconds", "0.01", "--only", "decode"]);
     assert!(alone.starts_with("decode") && alone.lines().count() == 1, "{alone}");
+    // In the joint layout ten of the bench's tools are longer than the context.
+    let joint = output(&["bench", "--random", "published", "--only", "calls", "--calls", "3"]);
+    assert!(joint.starts_with("call, 5 tools") && !joint.contains("10 tools"), "{joint}");
     assert!(refusal(&["bench", "--only", "open", "--svg", "x.svg"]).contains("--only calls"));
     assert!(refusal(&["bench", "--threads", "0"]).contains("threads"));
     assert!(refusal(&["bench", "--seconds", "nan"]).contains("seconds"));

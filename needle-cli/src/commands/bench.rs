@@ -23,9 +23,10 @@ use subject::{Calls, Subject};
 #[derive(Args)]
 #[command(
     after_help = "Prefill is the encoder and what the decoder needs of it; decode is one token with the logits of the
-whole vocabulary, over 256 source tokens. A call is a whole decision of a 12-word query with an answer of at most 25
-tokens, of which the chosen ones take a pass of the decoder each; of 100 tools 5 are retrieved. Memory is what the process holds after the calls with 10 tools, before anything else, but with --random also
-what making the weights left behind.
+whole vocabulary, over 256 source tokens. A call is a whole decision of a query of 12 tokens, whose answer is cut off after
+25 and what the grammar forces then; each token that was chosen took a pass of the decoder. Of 100 tools 5 are retrieved.
+Memory is what the process holds after the calls with 10 tools, before anything else, but with --random also what making the
+weights left behind.
 Compare runs of one session only: machines change from hour to hour.
 
 Examples:
@@ -149,6 +150,9 @@ impl Bench {
             result.add("open the model", latency(&times));
         }
         if let Some(path) = &self.svg {
+            if result.histogram.is_empty() {
+                return Err("option svg: there are no calls with 10 tools to draw".into());
+            }
             let svg = draw::latencies_svg(&result.histogram);
             files::write(path, |out| Ok(out.write_all(svg.as_bytes())?))?;
         }
@@ -162,7 +166,10 @@ impl Bench {
     fn measure_calls(&self, subject: &Subject, result: &mut Measurements) -> Outcome {
         for (tools, candidates) in [(10, 10), (5, 5), (100, 5)] {
             note(format_args!("calls with {tools} tools …"));
-            let calls = subject.calls(tools, candidates, self.calls)?;
+            let Some(calls) = subject.calls(tools, candidates, self.calls)? else {
+                note(format_args!("{tools} tools do not fit the model's context: not measured"));
+                continue;
+            };
             result.add(format!("call, {tools} tools"), call(&calls));
             if tools == 10 {
                 result.histogram = calls.times.milliseconds();

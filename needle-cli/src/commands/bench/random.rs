@@ -49,8 +49,8 @@ pub(super) fn model(config: &ModelConfig, stored: Stored, other: &Model) -> Outc
     Ok(other.with_weights(weights)?)
 }
 
-/// With these random weights of the published shape every kind of storage writes a call of 25 tokens and a few more that are
-/// forced, not the empty answer.
+/// With these random weights of the isolated shape every kind of storage writes a call of more than 25 tokens, not the empty
+/// answer.
 const SEED: u64 = 10;
 
 /// A generator of weights (a linear congruential one: their distribution does not matter).

@@ -83,14 +83,15 @@ impl Subject {
         Ok(Catalogue::compile_with_threads(&self.model, tools, self.threads)?)
     }
 
-    /// Whole decisions among the nearest `candidates` of `tools`, after a tenth as many that do not count.
-    pub(super) fn calls(&self, tools: usize, candidates: usize, count: usize) -> Outcome<Calls> {
+    /// Whole decisions among the nearest `candidates` of `tools`, after a tenth as many that do not count; none if these
+    /// tools are handed off before the model is asked, being too long for it.
+    pub(super) fn calls(&self, tools: usize, candidates: usize, count: usize) -> Outcome<Option<Calls>> {
         let catalogue = self.compile(tools)?;
         let mut session = Session::with_threads(&self.model, self.threads)?;
-        // Random weights never end an answer by themselves.
+        // Random weights rarely end an answer by themselves.
         let options = Options { max_output_tokens: 25, max_candidates: candidates, ..Options::default() };
         let mut decide = || session.decide_with(&catalogue, QUERY, &options, Hooks::default());
-        let trace = decide()?.trace.ok_or("the model was not asked")?;
+        let Some(trace) = decide()?.trace else { return Ok(None) };
         for _ in 0..count / 10 {
             decide()?;
         }
@@ -101,12 +102,12 @@ impl Subject {
             Ok(decided)
         };
         let times = (0..count).map(|_| time(&mut call)).collect::<Outcome<_>>()?;
-        Ok(Calls {
+        Ok(Some(Calls {
             times: Times::new(times),
             encode: Times::new(encode),
             tokens: trace.tokens.len(),
             choices: trace.choices.len(),
-        })
+        }))
     }
 }
 
