@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 use needle_core::checkpoint::Checkpoint;
 use needle_core::kernels::Pool;
+use needle_core::nn::copy_head::copy_attention;
 use needle_core::nn::decoder::{self, CrossKv, CrossPiece, DecoderState};
 use needle_core::nn::encoder;
 use needle_core::nn::network::Network;
@@ -57,11 +58,13 @@ fn quantised_passes_are_close_to_passes_in_f32() {
         let cross = CrossKv::new(pieces.to_vec());
         let mut state = DecoderState::new(weights);
         let hidden = decoder::forward(weights, &cross, &mut state, &tokens(9)).unwrap();
-        (query.hidden().to_owned(), hidden)
+        let copied = copy_attention(weights, &cross, &hidden.row(8)).unwrap().unwrap().weights;
+        [query.hidden().to_owned(), hidden, Array2::from_shape_vec((1, copied.len()), copied).unwrap()]
     };
-    let ((query, hidden), (dense_query, dense_hidden)) = (pass(packed), pass(&dense));
-    for similar in [cosine(&query, &dense_query), cosine(&hidden, &dense_hidden)] {
-        assert!(similar > 0.999, "{similar}");
+    // A softmax makes small differences larger.
+    for ((found, expected), least) in pass(packed).iter().zip(&pass(&dense)).zip([0.999, 0.999, 0.99]) {
+        let similar = cosine(found, expected);
+        assert!(similar > least, "{similar}");
     }
 }
 

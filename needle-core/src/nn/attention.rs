@@ -1,9 +1,13 @@
 //! Grouped-query attention with normalised queries and keys.
 
-use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis, s};
+use std::iter::once;
+use std::ops::Range;
+
+use ndarray::iter::AxisChunksIterMut;
+use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis, Ix2, s};
 
 use super::kv_cache::{KvView, PackedHead};
-use super::linear::{Linear, project};
+use super::linear::{Linear, project, project_some};
 use super::network::Network;
 use super::norm::ZcRmsNorm;
 use super::rope::Rotation;
@@ -49,35 +53,20 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Queries of `x` (U, D), normalised per head and rotated where positions count, into `out` (U, H·E).
-    pub(crate) fn queries(
-        &self,
-        network: Network<'_>,
-        x: &ArrayRef2<f32>,
-        rotation: Option<&Rotation>,
-        activations: &mut Activations,
-        mut out: ArrayViewMut2<'_, f32>,
-    ) {
-        project(network, x, activations, [(&self.q_proj, out.view_mut())]);
-        finish(&self.q_norm, rotation, &mut out);
-    }
-
-    /// Keys of `x` (S, D), normalised per head and rotated where positions count, and its values, into the
-    /// two arrays of `out` (S, K·E).
+    /// Keys of `x` (S, D), normalised per head, and its values, into two arrays (S, K·E).
     pub(crate) fn keys_values(
         &self,
         network: Network<'_>,
         x: &ArrayRef2<f32>,
-        rotation: Option<&Rotation>,
         activations: &mut Activations,
         (mut keys, values): (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>),
     ) {
         let targets = [(&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
         project(network, x, activations, targets);
-        finish(&self.k_norm, rotation, &mut keys);
+        self.k_norm.forward_heads(&mut keys);
     }
 
-    /// Queries, keys and values of the same `x`, as [`Self::queries`] and [`Self::keys_values`] give them.
+    /// Queries, keys and values of what is normalised in `buffers`, queries and keys normalised per head and rotated.
     pub(crate) fn all(
         &self,
         network: Network<'_>,
@@ -88,8 +77,8 @@ impl Attention {
         let queries = buffers.queries.view_mut();
         let targets = [(&self.q_proj, queries), (&self.k_proj, keys.view_mut()), (&self.v_proj, values)];
         project(network, &buffers.normed, buffers.activations, targets);
-        finish(&self.q_norm, Some(rotation), &mut buffers.queries);
-        finish(&self.k_norm, Some(rotation), &mut keys);
+        finish(&self.q_norm, rotation, &mut buffers.queries);
+        finish(&self.k_norm, rotation, &mut keys);
     }
 
     /// `x += gate · out_proj(attend(queries, pieces))`, all in `buffers`.
@@ -98,44 +87,165 @@ impl Attention {
         network: Network<'_>,
         gate: f32,
         pieces: &(impl Iterator<Item = KvView<'a>> + Clone + Sync),
-        visible: Visible,
         buffers: &mut Buffers<'_>,
     ) {
-        let Buffers { x, queries, attended, projected, heads, activations, .. } = buffers;
-        attend(network, self.heads, queries, pieces, visible, heads, attended);
+        let Buffers { queries, attended, heads, .. } = buffers;
+        let work = work(queries, pieces);
+        let shares = self.heads.shares(network, queries, attended, heads);
+        network.for_each(work, shares, |mut share| share.attend(share.first, pieces, Visible::All));
+        self.add_projected(network, gate, buffers);
+    }
+
+    /// The same with the queries of what is normalised in `buffers`, projected here, which carry no positions.
+    pub(crate) fn add_cross<'a>(
+        &self,
+        network: Network<'_>,
+        gate: f32,
+        pieces: &(impl Iterator<Item = KvView<'a>> + Clone + Sync),
+        buffers: &mut Buffers<'_>,
+    ) {
+        let Buffers { normed, queries, attended, heads, .. } = buffers;
+        let work = normed.len() * self.q_proj.outputs() + work(queries, pieces);
+        let shares = self.heads.shares(network, queries, attended, heads);
+        network.for_each(work, shares, |mut share| {
+            let targets = [(&self.q_proj, share.first_query(), share.queries.view_mut())];
+            project_some(normed, &mut share.scratch.activations, targets);
+            self.q_norm.forward_heads(&mut share.queries);
+            share.attend(share.first, pieces, Visible::All);
+        });
+        self.add_projected(network, gate, buffers);
+    }
+
+    /// The same with the queries, keys and values of what is normalised in `buffers`, the last of all positions: `keys` and
+    /// `values` are those of all (S, K·E), of which the last are written.
+    pub(crate) fn add_causal(
+        &self,
+        network: Network<'_>,
+        gate: f32,
+        rotation: &Rotation,
+        (mut keys, mut values): (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>),
+        buffers: &mut Buffers<'_>,
+    ) {
+        let Buffers { normed, queries, attended, heads, .. } = buffers;
+        let new = s![keys.nrows() - normed.nrows().., ..];
+        let work = normed.len() * (self.q_proj.outputs() + 2 * self.k_proj.outputs());
+        let [keys, values] = [&mut keys, &mut values].map(|own| self.heads.columns(network, own));
+        let shares = self.heads.shares(network, queries, attended, heads).zip(keys.zip(values));
+        network.for_each(work, shares, |(mut share, (mut keys, mut values))| {
+            let (first_query, first_key) = (share.first_query(), share.first_key());
+            let mut new_keys = keys.slice_mut(new);
+            let targets = [
+                (&self.q_proj, first_query, share.queries.view_mut()),
+                (&self.k_proj, first_key, new_keys.view_mut()),
+                (&self.v_proj, first_key, values.slice_mut(new)),
+            ];
+            project_some(normed, &mut share.scratch.activations, targets);
+            finish(&self.q_norm, rotation, &mut share.queries);
+            finish(&self.k_norm, rotation, &mut new_keys);
+            // These keys are of the share's own heads only.
+            share.attend(0, &once(KvView::Dense(keys.view(), values.view())), Visible::Causal);
+        });
+        self.add_projected(network, gate, buffers);
+    }
+
+    /// `x += gate · out_proj(attended)`.
+    fn add_projected(&self, network: Network<'_>, gate: f32, buffers: &mut Buffers<'_>) {
+        let Buffers { x, attended, projected, activations, .. } = buffers;
         project(network, attended, activations, [(&self.out_proj, projected.view_mut())]);
         x.scaled_add(gate, projected);
     }
 }
 
-/// Normalises projected queries or keys per head, and rotates them where positions count.
-fn finish(norm: &ZcRmsNorm, rotation: Option<&Rotation>, x: &mut ArrayRef2<f32>) {
+/// Normalises projected queries or keys per head, and rotates them.
+fn finish(norm: &ZcRmsNorm, rotation: &Rotation, x: &mut ArrayRef2<f32>) {
     norm.forward_heads(x);
-    if let Some(rotation) = rotation {
-        rotation.apply(x);
+    rotation.apply(x);
+}
+
+/// What attending to `pieces` costs, in multiplications.
+fn work<'a>(queries: &ArrayRef2<f32>, pieces: &(impl Iterator<Item = KvView<'a>> + Clone)) -> usize {
+    2 * COST * queries.len() * pieces.clone().map(|piece| piece.len()).sum::<usize>()
+}
+
+/// What one thread does of a pass: consecutive key/value heads, with the query heads that share them side by side.
+struct Share<'a> {
+    heads: Heads,
+    /// The first of its key/value heads.
+    first: usize,
+    queries: ArrayViewMut2<'a, f32>, // (U, query heads·E)
+    out: ArrayViewMut2<'a, f32>,     // (U, query heads·E)
+    scratch: &'a mut HeadScratch,
+}
+
+impl Heads {
+    /// Key/value heads of each thread.
+    fn share(self, network: Network<'_>) -> usize {
+        self.num_kv_heads.div_ceil(network.threads())
+    }
+
+    /// Width of the query heads that share a key/value head.
+    fn query_width(self) -> usize {
+        self.num_heads / self.num_kv_heads * self.head_dim
+    }
+
+    /// The columns of each thread's heads in keys or values (S, K·E).
+    fn columns<'a>(
+        self,
+        network: Network<'_>,
+        keys: &'a mut ArrayRef2<f32>,
+    ) -> AxisChunksIterMut<'a, f32, Ix2> {
+        keys.axis_chunks_iter_mut(Axis(1), self.share(network) * self.head_dim)
+    }
+
+    /// The shares of the threads; `queries` and `out` are (U, H·E).
+    fn shares<'a>(
+        self,
+        network: Network<'_>,
+        queries: &'a mut ArrayRef2<f32>,
+        out: &'a mut ArrayRef2<f32>,
+        scratch: &'a mut Vec<HeadScratch>,
+    ) -> impl Iterator<Item = Share<'a>> {
+        let share = self.share(network);
+        let width = share * self.query_width();
+        scratch.resize_with(scratch.len().max(network.threads()), HeadScratch::default);
+        let parts =
+            queries.axis_chunks_iter_mut(Axis(1), width).zip(out.axis_chunks_iter_mut(Axis(1), width));
+        parts.zip(scratch).enumerate().map(move |(index, ((queries, out), scratch))| Share {
+            heads: self,
+            first: index * share,
+            queries,
+            out,
+            scratch,
+        })
     }
 }
 
-/// `softmax(q kᵀ / sqrt(E)) v` per head, over the keys of all `pieces` together, as if they were concatenated.
-///
-/// `queries` and `out` are (U, H·E); the pieces are all dense or all quantised. Without any key the result is zero.
-fn attend<'a>(
-    network: Network<'_>,
-    heads: Heads,
-    queries: &ArrayRef2<f32>,
-    pieces: &(impl Iterator<Item = KvView<'a>> + Clone + Sync),
-    visible: Visible,
-    scratch: &mut Vec<HeadScratch>,
-    out: &mut ArrayRef2<f32>,
-) {
-    let total: usize = pieces.clone().map(|piece| piece.len()).sum(); // S
-    // The query heads of one key/value head lie side by side.
-    let width = heads.num_heads / heads.num_kv_heads * heads.head_dim;
-    let shares = queries.axis_chunks_iter(Axis(1), width).zip(out.axis_chunks_iter_mut(Axis(1), width));
-    let attend =
-        |index: usize, queries: &ArrayRef2<f32>, out: &mut ArrayRef2<f32>, scratch: &mut HeadScratch| {
-            let head = Head { index, width: heads.head_dim, total, visible };
-            let rows = queries.nrows();
+impl Share<'_> {
+    /// The first column of its heads among all queries.
+    fn first_query(&self) -> usize {
+        self.first * self.heads.query_width()
+    }
+
+    /// The first column of its heads among all keys.
+    fn first_key(&self) -> usize {
+        self.first * self.heads.head_dim
+    }
+
+    /// `softmax(q kᵀ / sqrt(E)) v` per head, over the keys of all `pieces` together, as if they were concatenated, into `out`.
+    /// The share's first head is the head `first` of the pieces, which are all dense or all quantised. Without any key the
+    /// result is zero.
+    fn attend<'a>(
+        &mut self,
+        first: usize,
+        pieces: &(impl Iterator<Item = KvView<'a>> + Clone),
+        visible: Visible,
+    ) {
+        let Self { heads, queries, out, scratch, .. } = self;
+        let total = pieces.clone().map(|piece| piece.columns()).sum();
+        let (rows, width) = (queries.nrows(), heads.query_width());
+        let by_head = queries.axis_chunks_iter(Axis(1), width).zip(out.axis_chunks_iter_mut(Axis(1), width));
+        for (index, (queries, mut out)) in by_head.enumerate() {
+            let head = Head { index: first + index, width: heads.head_dim, total, visible };
             for start in (0..rows).step_by(QUERY_BLOCK) {
                 let block = start..rows.min(start + QUERY_BLOCK);
                 let queries = queries.slice(s![block.clone(), ..]);
@@ -143,27 +253,15 @@ fn attend<'a>(
                 let hidden = rows - block.end;
                 head.attend(&queries, pieces.clone(), hidden, scratch, &mut out.slice_mut(s![block, ..]));
             }
-        };
-    if network.threads() == 1 {
-        // Taking turns, the heads share one buffer, which stays near the CPU.
-        scratch.resize_with(scratch.len().max(1), HeadScratch::default);
-        for (index, (queries, mut out)) in shares.enumerate() {
-            attend(index, &queries, &mut out, &mut scratch[0]);
         }
-        return;
     }
-    scratch.resize_with(heads.num_kv_heads, HeadScratch::default);
-    let work = 2 * COST * queries.len() * total;
-    network.for_each(work, shares.zip(scratch).enumerate(), |(index, ((queries, mut out), scratch))| {
-        attend(index, &queries, &mut out, scratch);
-    });
 }
 
 /// One key/value head of a pass, with the query heads that share it.
 struct Head {
     index: usize,
     width: usize, // E
-    total: usize, // S
+    total: usize, // S, columns without a key included
     visible: Visible,
 }
 
@@ -187,6 +285,7 @@ impl Head {
             rows.assign(&queries);
         }
         self.score(&rows, pieces.clone(), activations, &mut scores);
+        let gaps = gaps(pieces.clone());
         let scale = 1.0 / (self.width as f32).sqrt();
         for (row, (mut scores, sum)) in scores.outer_iter_mut().zip(&mut sums).enumerate() {
             let seen = match self.visible {
@@ -194,6 +293,7 @@ impl Head {
                 Visible::Causal => self.total - hidden - (block - 1 - row % block),
             };
             kernels::with_slice(&mut scores, |scores| {
+                gaps.clone().for_each(|gap| scores[gap].fill(f32::NEG_INFINITY));
                 let (seen, unseen) = scores.split_at_mut(seen);
                 *sum = kernels::exponentiate(seen, scale);
                 unseen.fill(0.0);
@@ -238,7 +338,7 @@ impl Head {
     ) {
         let packed = self.packed(pieces.clone());
         if packed.clone().next().is_some() {
-            activations.quantise_parts(scores, &packed.clone().map(|head| head.keys.outputs()));
+            activations.quantise(scores, Scaling::Group);
             return kernels::matmul_packed_inputs(activations, &packed.map(|head| &head.values), out);
         }
         out.fill(0.0);
@@ -260,15 +360,25 @@ impl Head {
     }
 
     /// Its columns among those of all heads.
-    fn own(&self) -> std::ops::Range<usize> {
+    fn own(&self) -> Range<usize> {
         self.index * self.width..(self.index + 1) * self.width
     }
+}
+
+/// The columns of scores that belong to no key.
+fn gaps<'a>(pieces: impl Iterator<Item = KvView<'a>> + Clone) -> impl Iterator<Item = Range<usize>> + Clone {
+    let mut end = 0;
+    pieces.filter_map(move |piece| {
+        let start = end + piece.len();
+        end += piece.columns();
+        (start < end).then_some(start..end)
+    })
 }
 
 /// Visits keys and values that are not quantised, with the columns that each piece takes in the scores.
 fn for_each_dense<'a>(
     pieces: impl Iterator<Item = KvView<'a>>,
-    mut visit: impl FnMut(std::ops::Range<usize>, ArrayView2<'a, f32>, ArrayView2<'a, f32>),
+    mut visit: impl FnMut(Range<usize>, ArrayView2<'a, f32>, ArrayView2<'a, f32>),
 ) {
     let mut start = 0;
     for piece in pieces {
@@ -312,8 +422,10 @@ mod tests {
     fn attend_to(q: &Array2<f32>, kv: &[[Array2<f32>; 2]], visible: Visible, heads: Heads) -> Array2<f32> {
         let weights = Weights::load(&config(), &mut Zeros).unwrap();
         let pieces = kv.iter().map(|[k, v]| KvView::Dense(k.view(), v.view()));
-        let mut out = Array2::from_elem(q.dim(), f32::NAN);
-        attend(Network::from(&weights), heads, q, &pieces, visible, &mut Vec::new(), &mut out);
+        let (mut q, mut out, mut scratch) = (q.clone(), Array2::from_elem(q.dim(), f32::NAN), Vec::new());
+        for mut share in heads.shares(Network::from(&weights), &mut q, &mut out, &mut scratch) {
+            share.attend(0, &pieces, visible);
+        }
         out
     }
 

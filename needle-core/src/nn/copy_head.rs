@@ -11,7 +11,7 @@ use super::linear::{Linear, project};
 use super::network::Network;
 use super::weights::sigmoid;
 use crate::error::{Error, Result};
-use crate::kernels::{self, Activations};
+use crate::kernels::{self, Activations, Isa, PackedMatrix};
 
 /// Weights of the copy head.
 #[derive(Clone, Debug)]
@@ -32,11 +32,15 @@ pub struct CopyAttention {
 }
 
 impl CopyHead {
-    /// `W_k m` for an encoder output `m` (T, D).
-    pub(crate) fn keys(&self, network: Network<'_>, output: &ArrayRef2<f32>) -> Array2<f32> {
+    /// `W_k m` for an encoder output `m` (T, D), in the form in which the network's weights are kept: f32, or int8 with a scale
+    /// for each key.
+    pub(crate) fn keys(&self, network: Network<'_>, output: &ArrayRef2<f32>) -> Linear {
         let mut keys = Array2::zeros((output.nrows(), self.k_proj.outputs()));
         project(network, output, &mut Activations::default(), [(&self.k_proj, keys.view_mut())]);
-        keys
+        if network.weights.is_packed {
+            return Linear::Packed(PackedMatrix::quantise_rows(&keys, Isa::best()));
+        }
+        Linear::Dense(keys)
     }
 }
 
@@ -53,23 +57,21 @@ pub fn copy_attention<'a>(
     let weights = network.weights;
     let Some(head) = &weights.copy_head else { return Ok(None) };
     let d_model = weights.config.d_model;
-    let mut query = Array2::zeros((1, d_model));
+    let (mut query, mut activations) = (Array2::zeros((1, d_model)), Activations::default());
     let row = hidden.view().insert_axis(Axis(0));
-    project(network, &row, &mut Activations::default(), [(&head.q_proj, query.view_mut())]);
+    project(network, &row, &mut activations, [(&head.q_proj, query.view_mut())]);
     let mut scores = Array2::zeros((1, cross.len())); // (1, S)
     let mut parts = Vec::with_capacity(cross.pieces().len());
     let mut rest = scores.view_mut();
     for piece in cross.pieces() {
-        let Some(keys) = piece.copy_keys.as_ref().filter(|keys| keys.ncols() == d_model) else {
+        let Some(keys) = piece.copy_keys.as_ref().filter(|keys| keys.inputs() == d_model) else {
             return Err(Error::Internal("a cross-attention piece was made by another network".into()));
         };
         let (part, after) = rest.split_at(Axis(1), piece.len());
         parts.push((keys, part));
         rest = after;
     }
-    network.for_each(cross.len() * d_model, parts, |(keys, mut scores)| {
-        kernels::matmul_transposed(&query, keys, &mut scores);
-    });
+    project(network, &query, &mut activations, parts);
     kernels::softmax(&mut scores.row_mut(0), 1.0 / (d_model as f32).sqrt());
     let gate =
         if cross.is_empty() { 0.0 } else { sigmoid(kernels::dot(&head.gate, hidden) + head.gate_bias) };

@@ -1,14 +1,12 @@
 //! The decoder: causal self-attention with a cache, cross-attention over encoded pieces, and the logits.
 
-use std::iter::once;
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayRef1, ArrayViewMut1, Axis};
 
-use super::attention::Visible;
 use super::encoder::EncoderOutput;
 use super::kv_cache::{FixedKv, KeyValues, KvCache, KvView};
-use super::linear::project;
+use super::linear::{Linear, project};
 use super::network::Network;
 use super::scratch::Scratch;
 use super::weights::{Weights, check_finite};
@@ -20,9 +18,9 @@ use crate::tokenizer::TokenId;
 /// keys of the copy head where there is one. Computed once per tool and shared by all queries.
 #[derive(Clone, Debug)]
 pub struct CrossPiece {
-    layers: Vec<FixedKv>,                      // one per decoder layer
-    pub(crate) copy_keys: Option<Array2<f32>>, // (T, D)
-    len: usize,                                // T
+    layers: Vec<FixedKv>,                 // one per decoder layer
+    pub(crate) copy_keys: Option<Linear>, // D → T
+    len: usize,                           // T
 }
 
 impl CrossPiece {
@@ -37,7 +35,7 @@ impl CrossPiece {
         network.for_each(work, layers.iter_mut().zip(&weights.decoder), |(fixed, layer)| {
             let attention = &layer.cross_attention;
             let mut kv = KeyValues::zeros(output.len(), weights.config.kv_dim());
-            attention.keys_values(alone, &hidden, None, &mut Activations::default(), kv.view_mut());
+            attention.keys_values(alone, &hidden, &mut Activations::default(), kv.view_mut());
             *fixed = Some(kv.fix(alone, attention.heads));
         });
         let copy_keys = weights.copy_head.as_ref().map(|head| head.keys(network, &hidden));
@@ -169,14 +167,11 @@ fn run(
     for (index, (layer, cache)) in weights.decoder.iter().zip(&mut state.layers).enumerate() {
         let attention = &layer.self_attention;
         layer.self_norm.forward(&buffers.x, &mut buffers.normed);
-        attention.all(network, &rotation, &mut buffers, cache.extend(tokens.len()));
-        attention.add_gated(network, layer.self_gate, &once(cache.view()), Visible::Causal, &mut buffers);
+        attention.add_causal(network, layer.self_gate, &rotation, cache.extend(tokens.len()), &mut buffers);
 
         let attention = &layer.cross_attention;
         layer.cross_norm.forward(&buffers.x, &mut buffers.normed);
-        let queries = buffers.queries.view_mut();
-        attention.queries(network, &buffers.normed, None, buffers.activations, queries);
-        attention.add_gated(network, layer.cross_gate, &cross.layer(index), Visible::All, &mut buffers);
+        attention.add_cross(network, layer.cross_gate, &cross.layer(index), &mut buffers);
     }
     let mut hidden = Array2::zeros(buffers.x.dim());
     weights.decoder_norm.forward(&buffers.x, &mut hidden);

@@ -7,7 +7,6 @@ use std::iter::once;
 use ndarray::iter::AxisChunksIterMut;
 use ndarray::{Array2, ArrayRef2, ArrayView2, Axis, Ix2};
 
-use super::attention::Visible;
 use super::kv_cache::{FixedKv, KeyValues};
 use super::network::Network;
 use super::scratch::Spares;
@@ -163,7 +162,7 @@ fn run(
         network.for_each(work, inputs, |(x, queries)| {
             spares.lend(|work| {
                 let buffers = &mut work.buffers(x, queries);
-                attention.add_gated(within, layer.gate, &pieces, Visible::All, buffers);
+                attention.add_gated(within, layer.gate, &pieces, buffers);
             });
         });
         keep(own);

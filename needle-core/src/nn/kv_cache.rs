@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::attention::Heads;
 use super::network::Network;
+use crate::checkpoint::GROUP;
 use crate::kernels::{Isa, PackedMatrix};
 
 /// Keys and values of S positions, computed once: keys after their norm and rotation.
@@ -58,6 +59,14 @@ impl KvView<'_> {
     /// Whether there is no position.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Columns of scores that the keys take: quantised ones whole groups, as their values do.
+    pub(crate) fn columns(&self) -> usize {
+        match self {
+            Self::Dense(..) => self.len(),
+            Self::Packed(_) => self.len().next_multiple_of(GROUP),
+        }
     }
 }
 
@@ -139,13 +148,7 @@ impl KvCache {
         self.store.kv_dim()
     }
 
-    /// The cached keys and values, (len, K·E) each.
-    pub fn view(&self) -> KvView<'_> {
-        let rows = s![..self.len, ..];
-        KvView::Dense(self.store.keys.slice(rows), self.store.values.slice(rows))
-    }
-
-    /// Adds `count` rows and returns them, keys first, to be overwritten.
+    /// Adds `count` rows, to be overwritten, and returns all, keys first, (len, K·E) each.
     pub(crate) fn extend(&mut self, count: usize) -> (ArrayViewMut2<'_, f32>, ArrayViewMut2<'_, f32>) {
         let start = self.len;
         self.len += count;
@@ -157,7 +160,7 @@ impl KvCache {
             grown.values.slice_mut(s![..start, ..]).assign(&self.store.values.slice(s![..start, ..]));
             self.store = grown;
         }
-        let rows = s![start..self.len, ..];
+        let rows = s![..self.len, ..];
         (self.store.keys.slice_mut(rows), self.store.values.slice_mut(rows))
     }
 

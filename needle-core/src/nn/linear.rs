@@ -23,6 +23,14 @@ impl Linear {
         }
     }
 
+    /// Width of what it takes.
+    pub fn inputs(&self) -> usize {
+        match self {
+            Self::Dense(weight) => weight.ncols(),
+            Self::Packed(weight) => weight.inputs(),
+        }
+    }
+
     /// How the activations are scaled that it takes, if it takes quantised ones.
     fn scaling(&self) -> Option<Scaling> {
         match self {
@@ -70,31 +78,26 @@ impl Linear {
 ///
 /// The projections are computed together, so that `x` is quantised once and all threads have work; `activations` is
 /// room for that.
-pub(crate) fn project<const N: usize>(
+pub(crate) fn project<'a, T>(
     network: Network<'_>,
     x: &ArrayRef2<f32>,
     activations: &mut Activations,
-    targets: [(&Linear, ArrayViewMut2<'_, f32>); N],
-) {
-    let scaling = targets[0].0.scaling();
+    targets: T,
+) where
+    T: IntoIterator<Item = (&'a Linear, ArrayViewMut2<'a, f32>)> + AsRef<[T::Item]>,
+{
+    let all = targets.as_ref();
+    let scaling = all.first().and_then(|(linear, _)| linear.scaling());
     // A file may store neighbours differently; nobody's does, so that is not made fast.
-    let is_mixed = targets.iter().any(|(linear, _)| linear.scaling() != scaling);
+    let is_mixed = all.iter().any(|(linear, _)| linear.scaling() != scaling);
     if network.threads() == 1 || is_mixed {
-        let mut quantised = None;
-        for (linear, mut out) in targets {
-            if let Some(scaling) = linear.scaling().filter(|&scaling| quantised != Some(scaling)) {
-                activations.quantise(x, scaling);
-                quantised = Some(scaling);
-            }
-            linear.part(x, activations, 0, &mut out);
-        }
-        return;
+        return project_some(x, activations, targets.into_iter().map(|(linear, out)| (linear, 0, out)));
     }
     if let Some(scaling) = scaling {
         activations.quantise(x, scaling);
     }
     let activations = &*activations;
-    let outputs: usize = targets.iter().map(|(linear, _)| linear.outputs()).sum();
+    let outputs: usize = all.iter().map(|(linear, _)| linear.outputs()).sum();
     // Whole pairs of the kernels' panels; f32 is split the same way.
     let width = outputs.div_ceil(network.threads()).next_multiple_of(32);
     let mut parts = Vec::new();
@@ -112,4 +115,21 @@ pub(crate) fn project<const N: usize>(
     network.for_each(x.len() * outputs, parts, |(linear, first, mut out)| {
         linear.part(x, activations, first, &mut out);
     });
+}
+
+/// Projects every row of `x` (N, in), on the caller's thread, into some outputs of each of `targets`: those from a first one
+/// on that its array (N, some of out) has room for. `activations` is room for quantised rows.
+pub(crate) fn project_some<'a>(
+    x: &ArrayRef2<f32>,
+    activations: &mut Activations,
+    targets: impl IntoIterator<Item = (&'a Linear, usize, ArrayViewMut2<'a, f32>)>,
+) {
+    let mut quantised = None;
+    for (linear, first, mut out) in targets {
+        if let Some(scaling) = linear.scaling().filter(|&scaling| quantised != Some(scaling)) {
+            activations.quantise(x, scaling);
+            quantised = Some(scaling);
+        }
+        linear.part(x, activations, first, &mut out);
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Buffers<'a> {
     pub(crate) attended: ArrayViewMut2<'a, f32>,
     /// The layer's output.
     pub(crate) projected: ArrayViewMut2<'a, f32>,
-    /// What attention needs per key/value head.
+    /// What attention needs per thread.
     pub(crate) heads: &'a mut Vec<HeadScratch>,
     /// Room for quantised inputs of projections.
     pub(crate) activations: &'a mut Activations,
@@ -95,13 +95,14 @@ impl Spares {
     }
 }
 
-/// The buffers of one key/value head, which grow with the number of keys.
+/// The buffers of one key/value head at a time, which grow with the number of keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeadScratch {
     rows: Array2<f32>,
     scores: Array2<f32>,
     sums: Array2<f32>,
-    activations: Activations,
+    /// Room for what is quantised for a product.
+    pub(crate) activations: Activations,
 }
 
 impl HeadScratch {

@@ -7,10 +7,13 @@
     reason = "every test binary includes this file and uses its own part of it"
 )]
 
+use half::f16;
 use needle_core::TokenId;
+use needle_core::checkpoint::GROUP;
 use needle_core::checkpoint::config::{Layout, ModelConfig};
 use needle_core::error::{Error, Result};
-use needle_core::nn::weights::{Source, Weights};
+use needle_core::kernels::Bits;
+use needle_core::nn::weights::{QuantisedMatrix, Source, Weights};
 
 use crate::formula::{self, Sizes};
 
@@ -26,6 +29,31 @@ impl Source for FormulaSource {
             .ok_or_else(|| Error::Internal(format!("the formula has no tensor {name}")))?;
         assert_eq!(found, shape, "{name}");
         Ok(values)
+    }
+}
+
+/// The same with the matrices of attention and the embedding as int8.
+pub struct QuantisedFormulaSource(pub Sizes);
+
+impl Source for QuantisedFormulaSource {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        FormulaSource(self.0).take(name, shape)
+    }
+
+    fn take_quantised(
+        &mut self,
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+    ) -> Result<Option<QuantisedMatrix<'_>>> {
+        let values = self.take(name, &[outputs, inputs])?;
+        let largest = values.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+        #[allow(clippy::cast_possible_truncation, reason = "the largest becomes 127")]
+        let round = |x: &f32| ((x / largest * 127.0).round() as i8).cast_unsigned();
+        Ok(Some(QuantisedMatrix {
+            bits: Bits::Eight,
+            values: values.iter().map(round).collect(),
+            scales: vec![f16::from_f32(largest / 127.0); values.len() / GROUP],
+        }))
     }
 }
 
@@ -52,6 +80,11 @@ pub fn config(sizes: Sizes, copy_head: bool) -> ModelConfig {
 /// A network of these sizes.
 pub fn weights(sizes: Sizes, copy_head: bool) -> Weights {
     Weights::load(&config(sizes, copy_head), &mut FormulaSource(sizes)).unwrap()
+}
+
+/// The same with int8 weights.
+pub fn quantised_weights(sizes: Sizes, copy_head: bool) -> Weights {
+    Weights::load(&config(sizes, copy_head), &mut QuantisedFormulaSource(sizes)).unwrap()
 }
 
 /// `count` tokens that look random and depend only on `seed`.

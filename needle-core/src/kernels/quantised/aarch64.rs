@@ -13,7 +13,7 @@ use std::arch::asm;
 use std::arch::is_aarch64_feature_detected;
 
 use super::activations::{LIMIT, STEP};
-use super::packed::{Bits, Block, PANEL};
+use super::packed::{Bits, Block, PANEL, Panels};
 use super::work::{Quads, Work};
 use super::{Isa, Tile};
 use crate::checkpoint::GROUP;
@@ -108,38 +108,42 @@ macro_rules! kernel {
             #[target_feature(enable = $features)]
             fn $name<const R: usize, const EIGHT: bool>(&self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
-                let (rows, steps) = (self.rows::<R>(), self.panels.steps());
+                let rows = self.rows::<R>();
                 let quads = rows.map(Quads::new);
-                for panel in 0..self.panels.len() {
+                for panel in 0..self.parts.first().map_or(0, Panels::len) {
                     let mut total = [[vdupq_n_f32(0.0); QUARTERS]; R];
-                    let (blocks, scales) = self.panels.panel(panel);
-                    let groups = blocks.chunks_exact(steps / bits.steps()).zip(scales);
-                    for (group, (blocks, scales)) in groups.enumerate() {
-                        let offset = if EIGHT { 0 } else { bits.offset() };
-                        let mut sum: [[int32x4_t; QUARTERS]; R] =
-                            std::array::from_fn(|r| [vdupq_n_s32(-offset * rows[r].sums[group]); QUARTERS]);
-                        let per_block = bits.steps();
-                        for (index, block) in blocks.iter().enumerate() {
-                            for part in 0..per_block {
-                                let weights = load::<EIGHT>(block, part);
-                                for r in 0..R {
-                                    // SAFETY: `work::run` has found that rows have as many steps as a panel.
-                                    let x = vdupq_n_s32(unsafe {
-                                        quads[r].at(group * steps + per_block * index + part)
-                                    });
-                                    for (sum, weights) in sum[r].iter_mut().zip(weights) {
-                                        *sum = $dot(*sum, weights, vreinterpretq_s8_s32(x));
+                    let (mut group, mut step) = (0, 0);
+                    for panels in self.parts {
+                        let (blocks, scales) = panels.panel(panel);
+                        for (blocks, scales) in blocks.chunks_exact(panels.steps() / bits.steps()).zip(scales)
+                        {
+                            let offset = if EIGHT { 0 } else { bits.offset() };
+                            let mut sum: [[int32x4_t; QUARTERS]; R] = std::array::from_fn(|r| {
+                                [vdupq_n_s32(-offset * rows[r].sums[group]); QUARTERS]
+                            });
+                            let per_block = bits.steps();
+                            for (index, block) in blocks.iter().enumerate() {
+                                for half in 0..per_block {
+                                    let weights = load::<EIGHT>(block, half);
+                                    for r in 0..R {
+                                        let step = step + per_block * index + half;
+                                        // SAFETY: `work::run` has found that rows have as many steps as the parts together.
+                                        let x = vdupq_n_s32(unsafe { quads[r].at(step) });
+                                        for (sum, weights) in sum[r].iter_mut().zip(weights) {
+                                            *sum = $dot(*sum, weights, vreinterpretq_s8_s32(x));
+                                        }
                                     }
                                 }
                             }
-                        }
-                        let scales = load_scales(scales);
-                        for r in 0..R {
-                            let x_scale = vdupq_n_f32(rows[r].scales[group]);
-                            for ((total, sum), scale) in total[r].iter_mut().zip(sum[r]).zip(scales) {
-                                let scaled = vmulq_f32(vcvtq_f32_s32(sum), x_scale);
-                                *total = vfmaq_f32(*total, scaled, scale);
+                            let scales = load_scales(scales);
+                            for r in 0..R {
+                                let x_scale = vdupq_n_f32(rows[r].scales[group]);
+                                for ((total, sum), scale) in total[r].iter_mut().zip(sum[r]).zip(scales) {
+                                    let scaled = vmulq_f32(vcvtq_f32_s32(sum), x_scale);
+                                    *total = vfmaq_f32(*total, scaled, scale);
+                                }
                             }
+                            (group, step) = (group + 1, step + panels.steps());
                         }
                     }
                     for (out, total) in out.iter_mut().zip(total) {
@@ -188,12 +192,12 @@ fn dot_dotprod(mut sum: int32x4_t, weights: int8x16_t, x: int8x16_t) -> int32x4_
 /// The weights of a step: int8 without their offset, of int4 the low or high nibbles with theirs.
 #[target_feature(enable = "neon")]
 #[inline]
-fn load<const EIGHT: bool>(block: &Block, part: usize) -> [int8x16_t; QUARTERS] {
+fn load<const EIGHT: bool>(block: &Block, half: usize) -> [int8x16_t; QUARTERS] {
     let (quarters, _) = block.0.as_chunks::<16>();
     std::array::from_fn(|q| {
         // SAFETY: a quarter is 16 bytes, one register; a block has four.
         let stored = unsafe { vld1q_u8(quarters[q].as_ptr()) };
-        vreinterpretq_s8_u8(match (EIGHT, part) {
+        vreinterpretq_s8_u8(match (EIGHT, half) {
             (true, _) => veorq_u8(stored, vdupq_n_u8(0x80)),
             (false, 0) => vandq_u8(stored, vdupq_n_u8(15)),
             (false, _) => vshrq_n_u8::<4>(stored),

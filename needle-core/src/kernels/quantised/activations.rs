@@ -50,18 +50,6 @@ pub(super) struct Row<'a> {
     pub(super) scales: &'a [f32],
 }
 
-impl Row<'_> {
-    /// The row after its first groups of 32 inputs; of a row with one scale none can be left away.
-    #[inline]
-    pub(super) fn after(self, groups: usize) -> Self {
-        Self {
-            values: &self.values[groups * GROUP..],
-            sums: &self.sums[groups..],
-            scales: &self.scales[groups..],
-        }
-    }
-}
-
 impl Activations {
     /// Replaces the contents by the rows of `x` (N, I), filled up with zeros to a multiple of 32. Keeps its room.
     pub fn quantise(&mut self, x: &ArrayRef2<f32>, scaling: Scaling) {
@@ -72,26 +60,6 @@ impl Activations {
             match scaling {
                 Scaling::Row => (scales[0], sums[0]) = quantise_row(&row, values),
                 Scaling::Group => quantise_in_groups(&row, values, sums, scales),
-            }
-        }
-    }
-
-    /// Replaces the contents by the rows of `x` (N, Σ Iₚ), with a scale for each group; of each row the parts of `lengths` Iₚ
-    /// are filled up to a multiple of 32 each. Keeps its room.
-    pub fn quantise_parts(&mut self, x: &ArrayRef2<f32>, lengths: &(impl Iterator<Item = usize> + Clone)) {
-        let inputs = lengths.clone().map(|length| length.next_multiple_of(GROUP)).sum();
-        self.resize(x.nrows(), inputs, Scaling::Group);
-        for (index, row) in x.outer_iter().enumerate() {
-            let (mut values, mut sums, mut scales) = self.row_mut(index);
-            let row = side_by_side(&row);
-            let mut rest = &*row;
-            for length in lengths.clone() {
-                let part;
-                (part, rest) = rest.split_at(length);
-                quantise_in_groups(part, values, sums, scales);
-                let groups = length.div_ceil(GROUP);
-                values = &mut values[groups * GROUP..];
-                (sums, scales) = (&mut sums[groups..], &mut scales[groups..]);
             }
         }
     }

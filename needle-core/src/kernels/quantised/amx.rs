@@ -20,6 +20,7 @@ use ndarray::{ArrayRef2, s};
 use super::activations::{Activations, STEP, Scaling};
 use super::packed::{Bits, Block, PANEL, PackedMatrix, Panels};
 use super::{Isa, MOST_PANELS};
+use crate::checkpoint::GROUP;
 
 /// Rows of a tile.
 const ROWS: usize = 16;
@@ -75,7 +76,8 @@ fn is_side_by_side(out: &ArrayRef2<f32>) -> bool {
     out.ncols() <= 1 || out.strides()[1] == 1
 }
 
-/// The products with some outputs of each matrix, which are side by side in `out`; gives the bits of the other kernels.
+/// The products with some outputs of each matrix, which begin at multiples of [`GROUP`] columns of `out`; gives the bits of
+/// the other kernels.
 pub(super) fn matmul<'a>(
     activations: &Activations,
     parts: &(impl Iterator<Item = (&'a PackedMatrix, Range<usize>)> + Clone),
@@ -93,7 +95,7 @@ pub(super) fn matmul<'a>(
         let mut column = 0;
         for (w, outputs) in parts.clone() {
             let part = &mut out.slice_mut(s![.., column..column + outputs.len()]);
-            column += outputs.len();
+            column = (column + outputs.len()).next_multiple_of(GROUP);
             multiply(&tiles, activations, rows.clone(), (w, outputs), part, &mut sums);
         }
     }

@@ -93,7 +93,8 @@ pub fn matmul_packed(activations: &Activations, w: &PackedMatrix, first: usize, 
     product(activations, std::iter::once((w, outputs)), out);
 }
 
-/// `out = a · wᵀ` for a matrix whose outputs, one after the other, are those of `parts` (Oₚ, I); `out` is (N, Σ Oₚ).
+/// `out = a · wᵀ` for the outputs of several matrices (Oₚ, I), each of which begins at a multiple of [`GROUP`] columns of
+/// `out`; what is between them is not written.
 ///
 /// # Panics
 /// As [`matmul_packed`].
@@ -106,7 +107,7 @@ pub fn matmul_packed_outputs<'a>(
 }
 
 /// `out = a · wᵀ` for a matrix whose inputs, one after the other, are those of `parts` (O, Iₚ), all with a scale for each
-/// group; `a` is (N, Σ Iₚ), `out` (N, O). The products with the parts are added in their order.
+/// group; `a` is (N, Σ Iₚ), `out` (N, O).
 ///
 /// # Panics
 /// As [`matmul_packed`].
@@ -119,57 +120,32 @@ pub fn matmul_packed_inputs<'a>(
     assert_eq!((activations.rows(), activations.inputs()), (out.nrows(), inputs), "shapes differ");
     let fits = |w: &PackedMatrix| w.outputs() == out.ncols() && w.scaling() == Scaling::Group;
     assert!(activations.scaling() == Scaling::Group && parts.clone().all(fits), "shapes or scales differ");
+    let parts = parts.clone().filter(|w| w.inputs() > 0);
+    let Some(isa) = parts.clone().next().map(PackedMatrix::isa) else { return out.fill(0.0) };
+    let (mut tile, mut weights) = (Tile::default(), Vec::new());
     let (outputs, last) = (out.ncols(), out.ncols().div_ceil(PANEL));
-    for start in (0..activations.rows()).step_by(MOST_ROWS) {
-        let rows = start..activations.rows().min(start + MOST_ROWS);
-        for panel in (0..last).step_by(MOST_PANELS) {
-            let panels = panel..last.min(panel + MOST_PANELS);
-            let wanted = panel * PANEL..outputs.min(panels.end * PANEL);
-            let sums = sum_of_parts(activations, parts.clone(), rows.clone(), panels);
-            for (row, sums) in rows.clone().zip(&sums) {
+    for panel in (0..last).step_by(MOST_PANELS) {
+        let panels = panel..last.min(panel + MOST_PANELS);
+        let wanted = panel * PANEL..outputs.min(panels.end * PANEL);
+        weights.clear();
+        weights.extend(parts.clone().map(|w| w.panels(panels.clone())));
+        for start in (0..activations.rows()).step_by(MOST_ROWS) {
+            let rows = start..activations.rows().min(start + MOST_ROWS);
+            work::run(isa, &weights, activations, rows.clone(), &mut tile);
+            for (row, sums) in rows.zip(&tile) {
                 put(&sums[..wanted.len()], &mut out.row_mut(row), wanted.start);
             }
         }
     }
 }
 
-/// The products of some rows with some panels of all `parts`, added.
-fn sum_of_parts<'a>(
-    activations: &Activations,
-    parts: impl Iterator<Item = &'a PackedMatrix> + Clone,
-    rows: Range<usize>,
-    panels: Range<usize>,
-) -> Tile {
-    let (mut sums, mut product) = (Tile::default(), Tile::default());
-    let (mut group, mut later) = (0, parts.clone().skip(1));
-    for w in parts {
-        // What comes first brings the weights into the cache, part by part: they are small and lie anywhere, so that the
-        // processor does not guess the next one.
-        if let Some(next) = later.next().filter(|_| rows.start == 0 && panels.start == 0) {
-            native::prefetch(next.blocks());
-        }
-        if w.inputs() == 0 {
-            continue;
-        }
-        work::run(w.isa(), &w.panels(panels.clone()), activations, (rows.clone(), group), &mut product);
-        group += w.inputs() / GROUP;
-        for (sums, product) in sums.iter_mut().zip(&product).take(rows.len()) {
-            for (sum, x) in sums.iter_mut().zip(product) {
-                *sum += x;
-            }
-        }
-    }
-    sums
-}
-
-/// Products with some outputs of each matrix, which are side by side in `out`.
+/// Products with some outputs of each matrix, which begin at multiples of [`GROUP`] columns of `out`.
 fn product<'a>(
     activations: &Activations,
     parts: impl Iterator<Item = (&'a PackedMatrix, Range<usize>)> + Clone,
     out: &mut ArrayRef2<f32>,
 ) {
-    let columns: usize = parts.clone().map(|(_, outputs)| outputs.len()).sum();
-    assert_eq!((activations.rows(), columns), out.dim(), "shapes differ");
+    assert_eq!(activations.rows(), out.nrows(), "shapes differ");
     for (w, outputs) in parts.clone() {
         assert!(w.inputs() == activations.inputs() && outputs.end <= w.outputs(), "shapes differ");
         assert_eq!(activations.scaling(), w.scaling(), "scales differ");
@@ -188,7 +164,7 @@ fn product<'a>(
         }
         let end = column + outputs.len();
         multiply(activations, w, outputs, &mut out.slice_mut(s![.., column..end]));
-        column = end;
+        column = end.next_multiple_of(GROUP);
     }
 }
 
@@ -204,7 +180,7 @@ fn multiply(activations: &Activations, w: &PackedMatrix, columns: Range<usize>, 
         let block = block..activations.rows().min(block + BLOCK_ROWS);
         for start in block.clone().step_by(MOST_ROWS) {
             let rows = start..block.end.min(start + MOST_ROWS);
-            work::run(w.isa(), &weights, activations, (rows.clone(), 0), &mut tile);
+            work::run(w.isa(), &[weights], activations, rows.clone(), &mut tile);
             for (row, sums) in rows.zip(&tile) {
                 let sums = &sums[wanted.start - panel * PANEL..wanted.end - panel * PANEL];
                 put(sums, &mut out.row_mut(row), wanted.start - columns.start);
@@ -230,7 +206,7 @@ pub fn dot_packed(activations: &Activations, w: &PackedMatrix, output: usize) ->
     assert_eq!((activations.inputs(), activations.scaling()), (w.inputs(), w.scaling()), "shapes differ");
     let mut tile = Tile::default();
     let panel = output / PANEL;
-    work::run(w.isa(), &w.panels(panel..panel + 1), activations, (0..1, 0), &mut tile);
+    work::run(w.isa(), &[w.panels(panel..panel + 1)], activations, 0..1, &mut tile);
     tile[0][output % PANEL]
 }
 

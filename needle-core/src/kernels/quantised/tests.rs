@@ -132,14 +132,14 @@ proptest! {
         for isa in Isa::available() {
             let packed: Vec<_> = parts.iter().map(|w| PackedMatrix::quantise_rows(w, isa)).collect();
             activations.quantise(&x, Scaling::Row);
-            let columns = parts.iter().map(Array2::nrows).sum();
-            let mut out = Array2::from_elem((x.nrows(), columns), f32::NAN);
+            let columns = parts.iter().map(|w| w.nrows().next_multiple_of(GROUP)).sum();
+            let mut out = Array2::from_elem((x.nrows(), columns), 7.0);
             matmul_packed_outputs(&activations, packed.iter(), &mut out);
             let mut rest = out.view();
             for w in &packed {
-                let mut alone = Array2::zeros((x.nrows(), w.outputs()));
-                matmul_packed(&activations, w, 0, &mut alone);
-                let (part, after) = rest.split_at(Axis(1), w.outputs());
+                let mut alone = Array2::from_elem((x.nrows(), w.outputs().next_multiple_of(GROUP)), 7.0);
+                matmul_packed(&activations, w, 0, &mut alone.slice_mut(s![.., ..w.outputs()]));
+                let (part, after) = rest.split_at(Axis(1), alone.ncols());
                 prop_assert_eq!(part, alone, "{:?}", isa);
                 rest = after;
             }
@@ -147,25 +147,22 @@ proptest! {
     }
 
     #[test]
-    fn products_with_parts_of_the_inputs_are_added((x, parts) in parts()) {
-        // The same matrices the other way: as many inputs as they have rows.
-        let lengths = parts.iter().map(Array2::nrows);
-        let weights = matrix_like(x.nrows(), lengths.clone().sum());
-        let (mut activations, mut own) = (Activations::default(), Activations::default());
+    fn matrices_whose_inputs_follow_each_other_are_multiplied_like_one((x, parts) in parts()) {
+        // The same matrices the other way: as many inputs as they have rows, filled up to whole groups.
+        let filled = parts.iter().map(|w| w.nrows().next_multiple_of(GROUP));
+        let mut whole = Array2::zeros((filled.clone().sum(), x.ncols()));
+        let mut start = 0;
+        for (w, filled) in parts.iter().zip(filled) {
+            whole.slice_mut(s![start..start + w.nrows(), ..]).assign(w);
+            start += filled;
+        }
+        let mut activations = Activations::default();
+        activations.quantise(&matrix_like(x.nrows(), whole.nrows()), Scaling::Group);
         for isa in Isa::available() {
             let packed: Vec<_> = parts.iter().map(|w| PackedMatrix::quantise_columns(w, isa)).collect();
-            activations.quantise_parts(&weights, &lengths);
-            let mut out = Array2::from_elem((x.nrows(), x.ncols()), f32::NAN);
+            let (mut out, mut expected) = (Array2::from_elem(x.dim(), f32::NAN), Array2::zeros(x.dim()));
             matmul_packed_inputs(&activations, &packed.iter(), &mut out);
-            let (mut rest, mut expected) = (weights.view(), Array2::<f32>::zeros(out.dim()));
-            for (w, length) in packed.iter().zip(lengths.clone()) {
-                let (part, after) = rest.split_at(Axis(1), length);
-                own.quantise(&part, Scaling::Group);
-                let mut alone = Array2::zeros(out.dim());
-                matmul_packed(&own, w, 0, &mut alone);
-                expected += &alone;
-                rest = after;
-            }
+            matmul_packed(&activations, &PackedMatrix::quantise_columns(&whole, isa), 0, &mut expected);
             prop_assert_eq!(&out, &expected, "{:?}", isa);
         }
     }

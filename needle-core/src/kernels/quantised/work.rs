@@ -6,27 +6,25 @@ use std::ops::Range;
 use super::activations::{Activations, Row, STEP};
 use super::packed::{Bits, Panels};
 use super::{Isa, MOST_ROWS, Tile, scalar};
-use crate::checkpoint::GROUP;
 
-/// Panels of weights, and the first of the rows of activations that a kernel multiplies with them and the group of inputs
-/// at which it begins.
+/// The same panels of matrices whose inputs follow each other, mostly of one, and the first of the rows of activations that
+/// a kernel multiplies with them.
 pub(super) struct Work<'a> {
-    pub(super) panels: &'a Panels<'a>,
+    pub(super) parts: &'a [Panels<'a>],
     activations: &'a Activations,
     first: usize,
-    group: usize,
 }
 
 impl<'a> Work<'a> {
     /// R rows.
     #[inline]
     pub(super) fn rows<const R: usize>(&self) -> [Row<'a>; R] {
-        std::array::from_fn(|r| self.activations.row(self.first + r).after(self.group))
+        std::array::from_fn(|r| self.activations.row(self.first + r))
     }
 
     /// The kernel in plain Rust for R rows.
     pub(super) fn plain<const R: usize>(&self, out: &mut Tile) {
-        scalar::run(self.panels, self.rows::<R>(), out);
+        scalar::run(self.parts, self.rows::<R>(), out);
     }
 }
 
@@ -54,22 +52,24 @@ impl<'a> Quads<'a> {
     }
 }
 
-/// Computes `rows` of activations (at most [`MOST_ROWS`]), from a group of inputs on, times up to [`super::MOST_PANELS`]
-/// panels of weights; `isa` must be one that this machine has. Panics if the rows are shorter than the weights.
+/// Computes `rows` of activations (at most [`MOST_ROWS`]) times up to [`super::MOST_PANELS`] panels, the same ones of each
+/// of `parts`, whose inputs follow each other; of several each group of inputs must have a scale. `isa` must be one that
+/// this machine has. Panics if the rows are shorter than the weights.
 ///
 /// Panels and work come by reference: a copy just before it is read costs as much as a third of a kernel's work, since
 /// it is written in smaller pieces than it is read.
 pub(super) fn run(
     isa: Isa,
-    panels: &Panels<'_>,
+    parts: &[Panels<'_>],
     activations: &Activations,
-    (rows, group): (Range<usize>, usize),
+    rows: Range<usize>,
     out: &mut Tile,
 ) {
     // What the kernels rely on where they read without checking.
-    assert!(group * GROUP + panels.inputs() <= activations.inputs(), "shapes differ");
-    let work = Work { panels, activations, first: rows.start, group };
-    match (panels.bits, rows.len()) {
+    let (bits, inputs) = (parts[0].bits, parts.iter().map(Panels::inputs).sum::<usize>());
+    assert!(inputs <= activations.inputs() && parts.iter().all(|part| part.bits == bits), "shapes differ");
+    let work = Work { parts, activations, first: rows.start };
+    match (bits, rows.len()) {
         (Bits::Eight, 1) => work.run::<1, true>(isa, out),
         (Bits::Eight, 2) => work.run::<2, true>(isa, out),
         (Bits::Eight, 3) => work.run::<3, true>(isa, out),

@@ -11,7 +11,7 @@
 use std::arch::x86_64::*;
 
 use super::activations::LIMIT;
-use super::packed::{Bits, Block, PANEL};
+use super::packed::{Bits, Block, PANEL, Panels};
 use super::work::{Quads, Work};
 use super::{Isa, Tile};
 use crate::checkpoint::GROUP;
@@ -148,55 +148,57 @@ impl Work<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     fn avx512_vnni<const R: usize, const EIGHT: bool>(&self, out: &mut Tile) {
         let bits = if EIGHT { Bits::Eight } else { Bits::Four };
-        let (rows, steps) = (self.rows::<R>(), self.panels.steps());
+        let rows = self.rows::<R>();
         let quads = rows.map(Quads::new);
-        let (blocks, scales) = self.panels.panel(0);
-        let (blocks_2, scales_2) = self.panels.panel(self.panels.len() - 1);
         let (mut total, mut total_2) = ([_mm512_setzero_ps(); R], [_mm512_setzero_ps(); R]);
-        let per_group = steps / bits.steps();
-        let groups = blocks.chunks_exact(per_group).zip(blocks_2.chunks_exact(per_group));
-        for (group, ((blocks, blocks_2), (scales, scales_2))) in
-            groups.zip(scales.iter().zip(scales_2)).enumerate()
-        {
-            let (mut sum, mut sum_2) = ([_mm512_setzero_si512(); R], [_mm512_setzero_si512(); R]);
-            for r in 0..R {
-                sum[r] = _mm512_set1_epi32(-bits.offset() * rows[r].sums[group]);
-                sum_2[r] = sum[r];
-            }
-            // SAFETY: `work::run` has found that rows have as many steps as a panel.
-            let quad = |r: usize, step| _mm512_set1_epi32(unsafe { quads[r].at(group * steps + step) });
-            for (index, (block, block_2)) in blocks.iter().zip(blocks_2).enumerate() {
-                let (weights, weights_2) = (load512(block), load512(block_2));
-                if EIGHT {
-                    for r in 0..R {
-                        let x = quad(r, index);
-                        sum[r] = _mm512_dpbusd_epi32(sum[r], weights, x);
-                        sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], weights_2, x);
-                    }
-                } else {
-                    let nibble = _mm512_set1_epi8(15);
-                    let (even, even_2) =
-                        (_mm512_and_si512(weights, nibble), _mm512_and_si512(weights_2, nibble));
-                    let odd = _mm512_and_si512(_mm512_srli_epi16::<4>(weights), nibble);
-                    let odd_2 = _mm512_and_si512(_mm512_srli_epi16::<4>(weights_2), nibble);
-                    for r in 0..R {
-                        let x = quad(r, 2 * index);
-                        sum[r] = _mm512_dpbusd_epi32(sum[r], even, x);
-                        sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], even_2, x);
-                        let x = quad(r, 2 * index + 1);
-                        sum[r] = _mm512_dpbusd_epi32(sum[r], odd, x);
-                        sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], odd_2, x);
+        let (mut group, mut step) = (0, 0);
+        for panels in self.parts {
+            let (blocks, scales) = panels.panel(0);
+            let (blocks_2, scales_2) = panels.panel(panels.len() - 1);
+            let per_group = panels.steps() / bits.steps();
+            let groups = blocks.chunks_exact(per_group).zip(blocks_2.chunks_exact(per_group));
+            for ((blocks, blocks_2), (scales, scales_2)) in groups.zip(scales.iter().zip(scales_2)) {
+                let (mut sum, mut sum_2) = ([_mm512_setzero_si512(); R], [_mm512_setzero_si512(); R]);
+                for r in 0..R {
+                    sum[r] = _mm512_set1_epi32(-bits.offset() * rows[r].sums[group]);
+                    sum_2[r] = sum[r];
+                }
+                // SAFETY: `work::run` has found that rows have as many steps as the parts together.
+                let quad = |r: usize, index| _mm512_set1_epi32(unsafe { quads[r].at(step + index) });
+                for (index, (block, block_2)) in blocks.iter().zip(blocks_2).enumerate() {
+                    let (weights, weights_2) = (load512(block), load512(block_2));
+                    if EIGHT {
+                        for r in 0..R {
+                            let x = quad(r, index);
+                            sum[r] = _mm512_dpbusd_epi32(sum[r], weights, x);
+                            sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], weights_2, x);
+                        }
+                    } else {
+                        let nibble = _mm512_set1_epi8(15);
+                        let (even, even_2) =
+                            (_mm512_and_si512(weights, nibble), _mm512_and_si512(weights_2, nibble));
+                        let odd = _mm512_and_si512(_mm512_srli_epi16::<4>(weights), nibble);
+                        let odd_2 = _mm512_and_si512(_mm512_srli_epi16::<4>(weights_2), nibble);
+                        for r in 0..R {
+                            let x = quad(r, 2 * index);
+                            sum[r] = _mm512_dpbusd_epi32(sum[r], even, x);
+                            sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], even_2, x);
+                            let x = quad(r, 2 * index + 1);
+                            sum[r] = _mm512_dpbusd_epi32(sum[r], odd, x);
+                            sum_2[r] = _mm512_dpbusd_epi32(sum_2[r], odd_2, x);
+                        }
                     }
                 }
-            }
-            let scale = _mm512_cvtph_ps(load256(scales));
-            let scale_2 = _mm512_cvtph_ps(load256(scales_2));
-            for r in 0..R {
-                let x_scale = _mm512_set1_ps(rows[r].scales[group]);
-                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), x_scale);
-                total[r] = _mm512_fmadd_ps(scaled, scale, total[r]);
-                let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum_2[r]), x_scale);
-                total_2[r] = _mm512_fmadd_ps(scaled, scale_2, total_2[r]);
+                let scale = _mm512_cvtph_ps(load256(scales));
+                let scale_2 = _mm512_cvtph_ps(load256(scales_2));
+                for r in 0..R {
+                    let x_scale = _mm512_set1_ps(rows[r].scales[group]);
+                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[r]), x_scale);
+                    total[r] = _mm512_fmadd_ps(scaled, scale, total[r]);
+                    let scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum_2[r]), x_scale);
+                    total_2[r] = _mm512_fmadd_ps(scaled, scale_2, total_2[r]);
+                }
+                (group, step) = (group + 1, step + panels.steps());
             }
         }
         for ((out, total), total_2) in out.iter_mut().zip(total).zip(total_2) {
@@ -220,44 +222,49 @@ macro_rules! kernel_256 {
             #[target_feature(enable = $features)]
             fn $name<const R: usize, const EIGHT: bool>(&self, out: &mut Tile) {
                 let bits = if EIGHT { Bits::Eight } else { Bits::Four };
-                let (rows, steps) = (self.rows::<R>(), self.panels.steps());
+                let rows = self.rows::<R>();
                 let quads = rows.map(Quads::new);
-                for half in 0..2 * self.panels.len() {
+                let panels = self.parts.first().map_or(0, Panels::len);
+                for half in 0..2 * panels {
                     let mut total = [_mm256_setzero_ps(); R];
-                    let (blocks, scales) = self.panels.panel(half / 2);
-                    let groups = blocks.chunks_exact(steps / bits.steps()).zip(scales);
-                    for (group, (blocks, scales)) in groups.enumerate() {
-                        let offset = if $offset(EIGHT) { bits.offset() } else { 0 };
-                        let mut sum: [__m256i; R] =
-                            std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r].sums[group]));
-                        let quad = |r: usize, step| {
-                            // SAFETY: `work::run` has found that rows have as many steps as a panel.
-                            _mm256_set1_epi32(unsafe { quads[r].at(group * steps + step) })
-                        };
-                        for (index, block) in blocks.iter().enumerate() {
-                            let weights = load_half(block, half % 2);
-                            if EIGHT {
-                                for r in 0..R {
-                                    let x = quad(r, index);
-                                    sum[r] = $dot::<EIGHT>(sum[r], weights, x);
-                                }
-                            } else {
-                                let nibble = _mm256_set1_epi8(15);
-                                let even = _mm256_and_si256(weights, nibble);
-                                let odd = _mm256_and_si256(_mm256_srli_epi16::<4>(weights), nibble);
-                                for r in 0..R {
-                                    let x = quad(r, 2 * index);
-                                    sum[r] = $dot::<EIGHT>(sum[r], even, x);
-                                    let x = quad(r, 2 * index + 1);
-                                    sum[r] = $dot::<EIGHT>(sum[r], odd, x);
+                    let (mut group, mut step) = (0, 0);
+                    for panels in self.parts {
+                        let (blocks, scales) = panels.panel(half / 2);
+                        for (blocks, scales) in blocks.chunks_exact(panels.steps() / bits.steps()).zip(scales)
+                        {
+                            let offset = if $offset(EIGHT) { bits.offset() } else { 0 };
+                            let mut sum: [__m256i; R] =
+                                std::array::from_fn(|r| _mm256_set1_epi32(-offset * rows[r].sums[group]));
+                            let quad = |r: usize, index| {
+                                // SAFETY: `work::run` has found that rows have as many steps as the parts together.
+                                _mm256_set1_epi32(unsafe { quads[r].at(step + index) })
+                            };
+                            for (index, block) in blocks.iter().enumerate() {
+                                let weights = load_half(block, half % 2);
+                                if EIGHT {
+                                    for r in 0..R {
+                                        let x = quad(r, index);
+                                        sum[r] = $dot::<EIGHT>(sum[r], weights, x);
+                                    }
+                                } else {
+                                    let nibble = _mm256_set1_epi8(15);
+                                    let even = _mm256_and_si256(weights, nibble);
+                                    let odd = _mm256_and_si256(_mm256_srli_epi16::<4>(weights), nibble);
+                                    for r in 0..R {
+                                        let x = quad(r, 2 * index);
+                                        sum[r] = $dot::<EIGHT>(sum[r], even, x);
+                                        let x = quad(r, 2 * index + 1);
+                                        sum[r] = $dot::<EIGHT>(sum[r], odd, x);
+                                    }
                                 }
                             }
-                        }
-                        let scale = _mm256_cvtph_ps(load_scales(scales, half % 2));
-                        for r in 0..R {
-                            let x_scale = _mm256_set1_ps(rows[r].scales[group]);
-                            let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r]), x_scale);
-                            total[r] = _mm256_fmadd_ps(scaled, scale, total[r]);
+                            let scale = _mm256_cvtph_ps(load_scales(scales, half % 2));
+                            for r in 0..R {
+                                let x_scale = _mm256_set1_ps(rows[r].scales[group]);
+                                let scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[r]), x_scale);
+                                total[r] = _mm256_fmadd_ps(scaled, scale, total[r]);
+                            }
+                            (group, step) = (group + 1, step + panels.steps());
                         }
                     }
                     for (out, total) in out.iter_mut().zip(total) {
