@@ -116,7 +116,7 @@ test('integers keep all their digits', async () => {
       parameters: { type: 'object', properties: { id: { type: 'integer', minimum: 9e15 } }, required: ['id'] },
     },
   ])
-  const decision = await tools.decide('get the order with the id 9007199254740993', ANY)
+  const decision = await tools.decide('show me order number 9007199254740993', ANY)
   assert.deepEqual(decision.calls, [{ name: 'get_order', arguments: { id: 9007199254740993n } }])
 })
 
