@@ -109,6 +109,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_large_score_is_found_wherever_it_is() {
+        for length in [LANES, LANES + 1, 2 * LANES, 3 * LANES, 4 * LANES + 5] {
+            for place in 0..length {
+                let mut scores = Array1::zeros(length);
+                scores[place] = 1000.0;
+                softmax(&mut scores, 1.0);
+                let is_right = |(i, weight): (usize, &f32)| (weight - f32::from(i == place)).abs() < 1e-6;
+                assert!(scores.iter().enumerate().all(is_right), "{scores}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn exponentials_are_right_to_two_units_in_the_last_place(x in -87.0_f32..=0.0) {

@@ -33,7 +33,7 @@ pub struct Heads {
 
 /// Which keys a query sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Visible {
+enum Visible {
     /// All of them.
     All,
     /// All up to its own position; the queries are the last U positions of the keys.
